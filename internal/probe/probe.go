@@ -1,0 +1,290 @@
+// Package probe holds short, honest conversations with network services over a
+// connection that somebody else opened: is this an SMTP server, does it let this
+// user in by IMAP, what does the web site say, would it relay for a foreigner.
+//
+// It does not care how the connection came about, so the same questions go to a
+// service from the operator's machine, from a host through SSH, or through a
+// relay. It may import nothing of this module.
+package probe
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// MaxBody is how much of an HTTP body is read and kept, in bytes.
+const MaxBody = 64 << 10
+
+// Request is one question to a service.
+type Request struct {
+	// Protocol is one of Protocols.
+	Protocol string
+
+	// ServerName is the HTTP Host and the name that a TLS certificate must be
+	// valid for (it is sent as SNI too). Needed for every TLS.
+	ServerName string
+
+	// Path is what HTTP asks for, with its query; "" is "/".
+	Path string
+
+	// ExpectStatus is the HTTP status that must come back; 0 accepts any.
+	ExpectStatus int
+
+	// ExpectBody must be contained in the HTTP body (its first MaxBody bytes)
+	// or, for the other protocols, in the greeting. "" accepts any.
+	ExpectBody string
+
+	// Username and Password log in by POP3 or IMAP; without a user name nobody
+	// logs in.
+	Username, Password string
+
+	// StartTLS changes an SMTP, submission, POP3 or IMAP connection to TLS
+	// before anything else is said, and fails where the server does not offer it.
+	StartTLS bool
+
+	// SkipVerify accepts any certificate.
+	SkipVerify bool
+}
+
+// Answer is what a service said. It holds as much as was heard before an error.
+type Answer struct {
+	Greeting string        // first line of the service or HTTP's status line, without its end
+	Status   int           // HTTP status, or SMTP's reply code of the greeting; else 0
+	Title    string        // text of the first <title> of an HTML page
+	Header   Header        // HTTP header fields
+	Body     []byte        // HTTP body, at most MaxBody bytes
+	Latency  time.Duration // from the start of Ask to the greeting or status line
+	TLS      *TLS          // nil without TLS
+}
+
+// Header is a set of HTTP header fields by their canonical names.
+type Header map[string][]string
+
+// TLS says how a connection is encrypted.
+type TLS struct {
+	Version  string    // such as "TLS 1.3"
+	Cipher   string    // cipher suite, by its IANA name
+	Subject  string    // of the server's certificate
+	Issuer   string    // of the server's certificate
+	NotAfter time.Time // when the server's certificate expires
+}
+
+// Protocols are the values of Request.Protocol.
+var Protocols = []string{"tcp", "http", "https", "smtp", "smtps", "submission", "pop3", "pop3s", "imap", "imaps"}
+
+// ports are the well-known ones (IANA Service Name and Port Number Registry).
+var ports = map[int]string{
+	25: "smtp", 80: "http", 110: "pop3", 143: "imap", 443: "https",
+	465: "smtps", 587: "submission", 993: "imaps", 995: "pop3s",
+}
+
+// Guess returns the protocol that usually lives on a TCP port, "tcp" where none
+// of Protocols does.
+func Guess(port int) string {
+	if protocol, ok := ports[port]; ok {
+		return protocol
+	}
+	return "tcp"
+}
+
+// Ask has the conversation that r describes over conn and takes leave politely.
+// It does not close conn. The error says at which step the conversation failed
+// and what the service said there, never the password.
+//
+// Ask ends when ctx does. Without a deadline in ctx it waits without a limit.
+func Ask(ctx context.Context, conn net.Conn, r Request) (Answer, error) {
+	if err := r.validate(); err != nil {
+		return Answer{}, err
+	}
+	c, done := newTalk(ctx, conn)
+	defer done()
+
+	var err error
+	switch r.Protocol {
+	case "smtps", "pop3s", "imaps", "https":
+		err = c.encrypt(ctx, r)
+	}
+	if err == nil {
+		switch r.Protocol {
+		case "tcp":
+			err = c.tcp(ctx)
+		case "http", "https":
+			err = c.http(r)
+		case "smtp", "smtps", "submission":
+			err = c.smtp(ctx, r)
+		case "pop3", "pop3s":
+			err = c.pop3(ctx, r)
+		case "imap", "imaps":
+			err = c.imap(ctx, r)
+		}
+	}
+	if err != nil {
+		if cause := ctx.Err(); cause != nil && isTimeout(err) {
+			err = fmt.Errorf("%s (%w)", silence(err), cause)
+		}
+		return c.answer, fmt.Errorf("%s: %w", r.Protocol, err)
+	}
+	return c.answer, r.judge(c.answer)
+}
+
+func (r Request) validate() error {
+	if !slices.Contains(Protocols, r.Protocol) {
+		return fmt.Errorf("unknown protocol %q; known are %s", r.Protocol, strings.Join(Protocols, ", "))
+	}
+	// A line end would start a command of its own.
+	for what, value := range map[string]string{"server name": r.ServerName, "path": r.Path, "user name": r.Username, "password": r.Password} {
+		if strings.ContainsAny(value, "\r\n\x00") {
+			return fmt.Errorf("the %s contains a line end or a NUL byte", what)
+		}
+	}
+	if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
+		return fmt.Errorf("the path %q does not start with /", r.Path)
+	}
+	if r.Username != "" && !strings.HasPrefix(r.Protocol, "pop3") && !strings.HasPrefix(r.Protocol, "imap") {
+		return fmt.Errorf("a user name is for POP3 and IMAP, not for %s", r.Protocol)
+	}
+	return nil
+}
+
+// judge compares the answer with what was expected.
+func (r Request) judge(a Answer) error {
+	if r.ExpectStatus != 0 && a.Status != r.ExpectStatus {
+		return fmt.Errorf("%s: answered %q, expected the status %d", r.Protocol, a.Greeting, r.ExpectStatus)
+	}
+	if r.ExpectBody == "" {
+		return nil
+	}
+	if r.Protocol == "http" || r.Protocol == "https" {
+		if !strings.Contains(string(a.Body), r.ExpectBody) {
+			return fmt.Errorf("%s: answered %q, but the body does not contain %q; it starts with %q",
+				r.Protocol, a.Greeting, r.ExpectBody, printable(string(a.Body[:min(len(a.Body), 200)])))
+		}
+		return nil
+	}
+	if !strings.Contains(a.Greeting, r.ExpectBody) {
+		return fmt.Errorf("%s: the greeting %q does not contain %q", r.Protocol, a.Greeting, r.ExpectBody)
+	}
+	return nil
+}
+
+// talk is one conversation.
+type talk struct {
+	conn   net.Conn
+	in     *bufio.Reader
+	name   string // ours, for EHLO
+	start  time.Time
+	answer Answer
+}
+
+// newTalk binds the connection to ctx: reads and writes fail when it ends.
+func newTalk(ctx context.Context, conn net.Conn) (*talk, func()) {
+	local := ownName(conn)
+	conn, release := withDeadlines(conn)
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	c := &talk{conn: conn, in: bufio.NewReaderSize(conn, maxLine), name: local, start: time.Now()}
+	return c, func() { stop(); release() }
+}
+
+// withDeadlines lends deadlines to a connection that has none, as those that
+// run inside an SSH connection.
+func withDeadlines(conn net.Conn) (net.Conn, func()) {
+	if conn.SetDeadline(time.Time{}) == nil {
+		return conn, func() {}
+	}
+	near, far := net.Pipe()
+	go func() {
+		_, _ = io.Copy(far, conn) // ends at the latest when the owner closes conn
+		_ = far.Close()
+	}()
+	go func() { _, _ = io.Copy(conn, far) }()
+	return near, func() { _ = near.Close() }
+}
+
+// greeted records the first line.
+func (c *talk) greeted(line string) {
+	if c.answer.Greeting == "" {
+		c.answer.Greeting, c.answer.Latency = line, time.Since(c.start)
+	}
+}
+
+// silentFor is how long a plain TCP service may keep silent before its silence
+// counts as an answer. A relay that finds nothing at its far end closes well
+// within it.
+const silentFor = time.Second
+
+// tcp is content with an open connection that stays open: a relay accepts
+// every connection, and closes it when it finds nobody at its other end.
+func (c *talk) tcp(ctx context.Context) error {
+	wait := time.Now().Add(silentFor)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(wait) {
+		wait = deadline
+	}
+	_ = c.conn.SetReadDeadline(wait)
+	first, err := c.in.ReadByte()
+	switch {
+	case err == nil:
+		rest, _ := c.in.Peek(min(c.in.Buffered(), maxLine))
+		line, _, _ := strings.Cut(string(first)+string(rest), "\n")
+		c.greeted(printable(strings.TrimRight(line, "\r")))
+		return nil
+	case isTimeout(err) && !errors.Is(ctx.Err(), context.Canceled):
+		c.answer.Latency = time.Since(c.start)
+		return nil
+	case errors.Is(err, io.EOF):
+		return errors.New("the connection was accepted and closed again without a word")
+	default:
+		return err
+	}
+}
+
+// encrypt changes the connection to TLS.
+func (c *talk) encrypt(ctx context.Context, r Request) error {
+	if r.ServerName == "" && !r.SkipVerify {
+		return errors.New("TLS needs the server's name, to compare the certificate with")
+	}
+	conn := tls.Client(c.conn, &tls.Config{
+		ServerName: r.ServerName,
+		// Asked for by the operator, attribute by attribute: a new host often
+		// has its certificate only once DNS points there.
+		InsecureSkipVerify: r.SkipVerify, //nolint:gosec // see above
+	})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	state := conn.ConnectionState()
+	c.answer.TLS = &TLS{Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite)}
+	if len(state.PeerCertificates) > 0 {
+		cert := state.PeerCertificates[0]
+		c.answer.TLS.Subject, c.answer.TLS.Issuer = cert.Subject.String(), cert.Issuer.String()
+		c.answer.TLS.NotAfter = cert.NotAfter
+	}
+	c.conn, c.in = conn, bufio.NewReaderSize(conn, maxLine)
+	return nil
+}
+
+func isTimeout(err error) bool {
+	var netErr net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// silence drops the clumsy tail of a timed-out read from an error's text; what
+// was waited for stays.
+func silence(err error) string {
+	text, _, found := strings.Cut(err.Error(), ": read ")
+	if !found {
+		return err.Error()
+	}
+	return text + ": no answer"
+}

@@ -1,0 +1,414 @@
+package probe
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// serve answers one connection on 127.0.0.1 with speak and returns a
+// connection to it.
+func serve(t *testing.T, speak func(conn net.Conn, in *bufio.Reader)) net.Conn {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		speak(conn, bufio.NewReader(conn))
+	}()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		_ = listener.Close()
+		<-ended
+	})
+	return conn
+}
+
+// script is a server that says greeting and then, for each line that starts
+// with a key, the value; an unknown line closes the connection.
+func script(heard *[]string, greeting string, replies map[string]string) func(net.Conn, *bufio.Reader) {
+	return func(conn net.Conn, in *bufio.Reader) {
+		_, _ = io.WriteString(conn, greeting)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			line = strings.TrimRight(line, "\r\n")
+			*heard = append(*heard, line)
+			answered := false
+			for prefix, reply := range replies {
+				if strings.HasPrefix(line, prefix) {
+					_, _ = io.WriteString(conn, reply)
+					answered = true
+				}
+			}
+			if !answered {
+				return
+			}
+		}
+	}
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestConversations(t *testing.T) {
+	smtp := map[string]string{
+		"EHLO": "250-mail.example.test\r\n250-PIPELINING\r\n250 SIZE 1000\r\n", "QUIT": "221 bye\r\n",
+	}
+	pop3 := map[string]string{
+		"USER anna": "+OK\r\n", "PASS secret": "+OK in\r\n", "PASS wrong": "-ERR [AUTH] no\r\n", "STAT": "+OK 2 640\r\n", "QUIT": "+OK bye\r\n",
+	}
+	imap := map[string]string{
+		"c2 CAPABILITY": "* CAPABILITY IMAP4rev1\r\nc2 OK done\r\n", `c3 LOGIN "anna" "secret"`: "* CAPABILITY IMAP4rev1\r\nc3 OK in\r\n",
+		`c3 LOGIN "anna" "wrong"`: "c3 NO [AUTHENTICATIONFAILED] no\r\n", "c4 STATUS INBOX": "* STATUS INBOX (MESSAGES 2)\r\nc4 OK done\r\n",
+		`c3 LOGIN "a\"\\b" "x"`: "c3 OK in\r\n", "c5 LOGOUT": "* BYE\r\nc5 OK\r\n",
+	}
+	tests := map[string]struct {
+		request  Request
+		greeting string
+		replies  map[string]string
+		heard    string // every line the server got
+		says     string // the answer's greeting
+		fails    string // part of the error
+	}{
+		"smtp": {Request{Protocol: "smtp"}, "220-mail.example.test\r\n220 ready\r\n", smtp, "EHLO [127.0.0.1]|QUIT", "220-mail.example.test", ""},
+		"smtp of old": {Request{Protocol: "submission"}, "220 mail\r\n",
+			map[string]string{"EHLO": "500 what?\r\n", "HELO": "250 hello\r\n", "QUIT": "221 bye\r\n"}, "EHLO [127.0.0.1]|HELO [127.0.0.1]|QUIT", "220 mail", ""},
+		"smtp that takes no mail":  {Request{Protocol: "smtp"}, "554 no service\r\n", smtp, "", "554 no service", "takes no mail: 554 no service"},
+		"smtp without a code":      {Request{Protocol: "smtp"}, "hello there\r\n", smtp, "", "", `"hello there" is no SMTP reply`},
+		"smtp with two codes":      {Request{Protocol: "smtp"}, "220-a\r\n250 b\r\n", smtp, "", "220-a", "changes its code"},
+		"smtp and a web server":    {Request{Protocol: "smtp"}, "HTTP/1.1 400 Bad\r\n\r\n", smtp, "", "", "is no SMTP reply"},
+		"smtp without STARTTLS":    {Request{Protocol: "smtp", StartTLS: true}, "220 x\r\n", smtp, "EHLO [127.0.0.1]", "220 x", "does not offer STARTTLS"},
+		"smtp, another greeting":   {Request{Protocol: "smtp", ExpectBody: "new.example"}, "220 old.example\r\n", smtp, "EHLO [127.0.0.1]|QUIT", "220 old.example", `does not contain "new.example"`},
+		"smtp, control characters": {Request{Protocol: "smtp"}, "220 a\x1b[2Jb\xff\r\n", smtp, "EHLO [127.0.0.1]|QUIT", "220 a?[2Jb?", ""},
+		"pop3":                     {Request{Protocol: "pop3"}, "+OK Dovecot\r\n", pop3, "QUIT", "+OK Dovecot", ""},
+		"pop3 login":               {Request{Protocol: "pop3", Username: "anna", Password: "secret"}, "+OK\r\n", pop3, "USER anna|PASS secret|STAT|QUIT", "+OK", ""},
+		"pop3 wrong password":      {Request{Protocol: "pop3", Username: "anna", Password: "wrong"}, "+OK\r\n", pop3, "USER anna|PASS wrong", "+OK", `PASS …: the server said "-ERR [AUTH] no"`},
+		"pop3 refuses":             {Request{Protocol: "pop3"}, "-ERR busy\r\n", pop3, "", "-ERR busy", `"-ERR busy"`},
+		"pop3 garbage":             {Request{Protocol: "pop3"}, "220 mail\r\n", pop3, "", "220 mail", "is no POP3 reply"},
+		"imap":                     {Request{Protocol: "imap"}, "* OK ready\r\n", imap, "c2 CAPABILITY|c5 LOGOUT", "* OK ready", ""},
+		"imap login":               {Request{Protocol: "imap", Username: "anna", Password: "secret"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "anna" "secret"|c4 STATUS INBOX (MESSAGES)|c5 LOGOUT`, "* OK", ""},
+		"imap odd name":            {Request{Protocol: "imap", Username: `a"\b`, Password: "x"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "a\"\\b" "x"|c4 STATUS INBOX (MESSAGES)|c5 LOGOUT`, "* OK", ""},
+		"imap wrong password":      {Request{Protocol: "imap", Username: "anna", Password: "wrong"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "anna" "wrong"`, "* OK", "AUTHENTICATIONFAILED"},
+		"imap hangs up":            {Request{Protocol: "imap"}, "* BYE overloaded\r\n", imap, "", "* BYE overloaded", "overloaded"},
+		"imap garbage":             {Request{Protocol: "imap"}, "+OK pop\r\n", imap, "", "+OK pop", "is no IMAP greeting"},
+		"imap endless line":        {Request{Protocol: "imap"}, "* OK " + strings.Repeat("x", maxLine), imap, "", "", "a line of more than"},
+		"http garbage":             {Request{Protocol: "http"}, "220 mail\r\n", smtp, "GET / HTTP/1.1", "", "waiting for the status line"},
+		"tcp with a greeting":      {Request{Protocol: "tcp"}, "SSH-2.0-x\r\nmore", nil, "", "SSH-2.0-x", ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var heard []string
+			ended := make(chan struct{})
+			conn := serve(t, func(conn net.Conn, in *bufio.Reader) {
+				defer close(ended)
+				script(&heard, test.greeting, test.replies)(conn, in)
+			})
+			answer, err := Ask(within(t, 10*time.Second), conn, test.request)
+			_ = conn.Close()
+			<-ended
+			if test.fails == "" && err != nil {
+				t.Fatalf("Ask: %v", err)
+			}
+			if test.fails != "" && (err == nil || !strings.Contains(err.Error(), test.fails)) {
+				t.Fatalf("Ask: %v, want an error with %q", err, test.fails)
+			}
+			if err != nil && test.request.Password != "" && strings.Contains(err.Error(), test.request.Password+`"`) {
+				t.Errorf("the error gives the password away: %v", err)
+			}
+			if answer.Greeting != test.says {
+				t.Errorf("greeting %q, want %q", answer.Greeting, test.says)
+			}
+			if test.request.Protocol == "http" {
+				heard = heard[:min(1, len(heard))]
+			}
+			if got := strings.Join(heard, "|"); got != test.heard {
+				t.Errorf("the server heard %q, want %q", got, test.heard)
+			}
+		})
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Served-By", "new")
+		if r.URL.Path == "/missing" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_, _ = io.WriteString(w, "<html><TITLE lang=de>\n Anna &amp; "+r.Host+" </TITLE>"+r.URL.RawQuery)
+		_, _ = io.WriteString(w, strings.Repeat("x", MaxBody))
+	})
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	encrypted := httptest.NewTLSServer(handler)
+	defer encrypted.Close()
+
+	ask := func(server *httptest.Server, r Request) (Answer, error) {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		return Ask(within(t, 10*time.Second), conn, r)
+	}
+	answer, err := ask(plain, Request{Protocol: "http", ServerName: "www.example.test", Path: "/a?b=c", ExpectStatus: 200, ExpectBody: "b=c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Status != 200 || answer.Title != "Anna & www.example.test" || answer.Greeting != "HTTP/1.1 200 OK" || len(answer.Body) != MaxBody {
+		t.Errorf("got status %d, title %q, greeting %q, %d bytes", answer.Status, answer.Title, answer.Greeting, len(answer.Body))
+	}
+	if got := answer.Header["X-Served-By"]; len(got) != 1 || got[0] != "new" || answer.Latency <= 0 {
+		t.Errorf("header %q, latency %s", got, answer.Latency)
+	}
+	if answer, err := ask(plain, Request{Protocol: "http", Path: "/missing"}); err != nil || answer.Status != 404 {
+		t.Errorf("any status: got %d, %v", answer.Status, err)
+	}
+	if _, err := ask(plain, Request{Protocol: "http", Path: "/missing", ExpectStatus: 200}); err == nil || !strings.Contains(err.Error(), `"HTTP/1.1 404 Not Found"`) {
+		t.Errorf("status 200 expected: %v", err)
+	}
+	if _, err := ask(plain, Request{Protocol: "http", ExpectBody: "welcome"}); err == nil || !strings.Contains(err.Error(), `does not contain "welcome"`) {
+		t.Errorf("another page expected: %v", err)
+	}
+	if _, err := ask(encrypted, Request{Protocol: "https", ServerName: "example.com"}); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate of nobody knows whom: %v", err)
+	}
+	answer, err = ask(encrypted, Request{Protocol: "https", ServerName: "www.example.test", SkipVerify: true})
+	if err != nil || answer.TLS == nil || answer.TLS.NotAfter.IsZero() || !strings.HasPrefix(answer.TLS.Version, "TLS 1.") {
+		t.Errorf("https: %+v, %v", answer.TLS, err)
+	}
+	if _, err := ask(plain, Request{Protocol: "https", ServerName: "x"}); err == nil || !strings.Contains(err.Error(), "TLS handshake") {
+		t.Errorf("https to a plain server: %v", err)
+	}
+}
+
+func TestStartTLS(t *testing.T) {
+	t.Parallel()
+	certificate := selfSigned(t)
+	upgrade := func(conn net.Conn) (net.Conn, *bufio.Reader) {
+		secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		return secure, bufio.NewReader(secure)
+	}
+	servers := map[string]func(net.Conn, *bufio.Reader) string{
+		"smtp": func(conn net.Conn, in *bufio.Reader) string {
+			_, _ = io.WriteString(conn, "220 x\r\n")
+			_, _ = in.ReadString('\n')
+			_, _ = io.WriteString(conn, "250-x\r\n250 STARTTLS\r\n")
+			_, _ = in.ReadString('\n')
+			_, _ = io.WriteString(conn, "220 go\r\n")
+			conn, in = upgrade(conn)
+			hello, _ := in.ReadString('\n')
+			_, _ = io.WriteString(conn, "250 x\r\n")
+			return hello
+		},
+		"pop3": func(conn net.Conn, in *bufio.Reader) string {
+			_, _ = io.WriteString(conn, "+OK\r\n")
+			_, _ = in.ReadString('\n')
+			_, _ = io.WriteString(conn, "+OK go\r\n")
+			_, in = upgrade(conn)
+			line, _ := in.ReadString('\n')
+			return line
+		},
+		"imap": func(conn net.Conn, in *bufio.Reader) string {
+			_, _ = io.WriteString(conn, "* OK\r\n")
+			_, _ = in.ReadString('\n')
+			_, _ = io.WriteString(conn, "c1 OK go\r\n")
+			conn, in = upgrade(conn)
+			line, _ := in.ReadString('\n')
+			_, _ = io.WriteString(conn, "c2 OK done\r\n")
+			return line
+		},
+	}
+	want := map[string]string{"smtp": "EHLO [127.0.0.1]\r\n", "pop3": "QUIT\r\n", "imap": "c2 CAPABILITY\r\n"}
+	for protocol, speak := range servers {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			heard := make(chan string, 1)
+			conn := serve(t, func(conn net.Conn, in *bufio.Reader) { heard <- speak(conn, in) })
+			answer, err := Ask(within(t, 10*time.Second), conn, Request{Protocol: protocol, StartTLS: true, SkipVerify: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := <-heard; got != want[protocol] || answer.TLS == nil {
+				t.Errorf("heard %q through TLS, want %q (%+v)", got, want[protocol], answer.TLS)
+			}
+		})
+	}
+}
+
+func TestSilenceAndDeparture(t *testing.T) {
+	t.Parallel()
+	silent := func(_ net.Conn, in *bufio.Reader) { _, _ = in.ReadString('\n') }
+
+	start := time.Now()
+	_, err := Ask(within(t, 200*time.Millisecond), serve(t, silent), Request{Protocol: "pop3"})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for the greeting: no answer") {
+		t.Errorf("a silent server: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	if _, err := Ask(ctx, serve(t, silent), Request{Protocol: "imap"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("gave up after %s", took)
+	}
+	if _, err := Ask(within(t, 10*time.Second), serve(t, silent), Request{Protocol: "tcp"}); err != nil {
+		t.Errorf("tcp to a silent server: %v", err)
+	}
+	closing := func(net.Conn, *bufio.Reader) {}
+	if _, err := Ask(within(t, 10*time.Second), serve(t, closing), Request{Protocol: "tcp"}); err == nil || !strings.Contains(err.Error(), "closed again without a word") {
+		t.Errorf("tcp to a closing server: %v", err)
+	}
+	hasty := func(conn net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(conn, "220 mail") }
+	if _, err := Ask(within(t, 10*time.Second), serve(t, hasty), Request{Protocol: "smtp"}); err == nil || !strings.Contains(err.Error(), `closed after "220 mail"`) {
+		t.Errorf("smtp to a server that goes in mid-line: %v", err)
+	}
+	// A server that never says goodbye has passed nevertheless.
+	rude := func(conn net.Conn, in *bufio.Reader) {
+		_, _ = io.WriteString(conn, "+OK\r\n")
+		_, _ = in.ReadString('\n')
+		_, _ = in.ReadString('\n')
+	}
+	if _, err := Ask(within(t, 10*time.Second), serve(t, rude), Request{Protocol: "pop3"}); err != nil {
+		t.Errorf("pop3 without a goodbye: %v", err)
+	}
+}
+
+// bare is a connection without deadlines, like one inside an SSH connection.
+type bare struct{ net.Conn }
+
+func (bare) SetDeadline(time.Time) error { return errors.New("deadline not supported") }
+
+func TestConnectionWithoutDeadlines(t *testing.T) {
+	t.Parallel()
+	var heard []string
+	conn := serve(t, script(&heard, "+OK\r\n", map[string]string{"QUIT": "+OK\r\n"}))
+	if _, err := Ask(within(t, 10*time.Second), bare{conn}, Request{Protocol: "pop3"}); err != nil {
+		t.Error(err)
+	}
+	silent := serve(t, func(_ net.Conn, in *bufio.Reader) { _, _ = in.ReadString('\n') })
+	if _, err := Ask(within(t, 200*time.Millisecond), bare{silent}, Request{Protocol: "pop3"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a silent server: %v", err)
+	}
+}
+
+func TestOpenRelay(t *testing.T) {
+	t.Parallel()
+	replies := func(mail, rcpt string) map[string]string {
+		return map[string]string{"EHLO": "250-x\r\n250 SIZE\r\n", "MAIL FROM:<a@foreign.example>": mail, "RCPT TO:<b@elsewhere.example>": rcpt, "RSET": "250 ok\r\n", "QUIT": "221 bye\r\n"}
+	}
+	tests := map[string]struct {
+		greeting   string
+		replies    map[string]string
+		open       bool
+		fails      bool
+		heard, has string
+	}{
+		"open":      {"220 x\r\n", replies("250 ok\r\n", "250 ok\r\n"), true, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 250 ok\n"},
+		"forwards":  {"220 x\r\n", replies("250 ok\r\n", "251 will forward\r\n"), true, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 251 will forward\n"},
+		"postfix":   {"220 x\r\n", replies("250 ok\r\n", "454 4.7.1 Relay access denied\r\n"), false, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 454 4.7.1 Relay access denied\n"},
+		"sendmail":  {"220 x\r\n", replies("250 ok\r\n", "550-5.7.1 Relaying\r\n550 denied\r\n"), false, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 550-5.7.1 Relaying\nS: 550 denied\n"},
+		"no sender": {"220 x\r\n", replies("530 authenticate first\r\n", ""), false, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RSET|QUIT", "C: MAIL FROM:<a@foreign.example>\nS: 530"},
+		"closes":    {"220 x\r\n", map[string]string{"EHLO": "250 x\r\n", "MAIL": "250 ok\r\n"}, false, true, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>", "S: 220 x\n"},
+		"busy":      {"421 too many\r\n", nil, false, true, "", "S: 421 too many\n"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var heard []string
+			ended := make(chan struct{})
+			conn := serve(t, func(conn net.Conn, in *bufio.Reader) {
+				defer close(ended)
+				script(&heard, test.greeting, test.replies)(conn, in)
+			})
+			open, dialogue, err := OpenRelay(within(t, 10*time.Second), conn, "probe.example", "a@foreign.example", "b@elsewhere.example")
+			_ = conn.Close()
+			<-ended
+			if open != test.open || (err != nil) != test.fails {
+				t.Errorf("open %t, %v; want %t, an error: %t", open, err, test.open, test.fails)
+			}
+			if got := strings.Join(heard, "|"); got != test.heard {
+				t.Errorf("the server heard %q, want %q", got, test.heard)
+			}
+			if !strings.Contains(dialogue, test.has) {
+				t.Errorf("the dialogue %q does not contain %q", dialogue, test.has)
+			}
+		})
+	}
+	if _, _, err := OpenRelay(context.Background(), nil, "x", "a@b>\r\nDATA", "c@d"); err == nil {
+		t.Error("a line end in an address was taken")
+	}
+}
+
+func TestRefusedRequests(t *testing.T) {
+	t.Parallel()
+	for _, r := range []Request{
+		{Protocol: "gopher"}, {Protocol: "http", Path: "a"}, {Protocol: "http", ServerName: "a\r\nX: y"},
+		{Protocol: "pop3", Username: "a\nDELE 1"}, {Protocol: "imap", Username: "a", Password: "b\r\nc6 DELETE INBOX"}, {Protocol: "smtp", Username: "a"},
+	} {
+		if _, err := Ask(context.Background(), nil, r); err == nil {
+			t.Errorf("%+v was taken", r)
+		}
+	}
+}
+
+func TestGuess(t *testing.T) {
+	t.Parallel()
+	for port, want := range map[int]string{25: "smtp", 80: "http", 110: "pop3", 143: "imap", 443: "https", 587: "submission", 993: "imaps", 8080: "tcp"} {
+		if got := Guess(port); got != want {
+			t.Errorf("Guess(%d) = %q, want %q", port, got, want)
+		}
+	}
+}
+
+func selfSigned(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "x"}, DNSNames: []string{"x"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
