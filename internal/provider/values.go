@@ -1,0 +1,85 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+)
+
+// hostName is what the names of hosts in the provider's block look like: they
+// become parts of import IDs and of environment variables.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
+var objectAsOptions = basetypes.ObjectAsOptions{}
+
+// stringsOf are the elements of a list or set of strings that is known.
+func stringsOf(collection interface{ Elements() []attr.Value }) []string {
+	var elements []string
+	for _, element := range collection.Elements() {
+		if text, ok := element.(types.String); ok {
+			elements = append(elements, text.ValueString())
+		}
+	}
+	return elements
+}
+
+// firstUnknown is the name of an attribute of object that is not wholly known, or "".
+func firstUnknown(object types.Object) string {
+	for name, value := range object.Attributes() {
+		if !whollyKnown(value) {
+			return name
+		}
+	}
+	return ""
+}
+
+func whollyKnown(value attr.Value) bool {
+	if value.IsUnknown() {
+		return false
+	}
+	switch value := value.(type) {
+	case types.List:
+		for _, element := range value.Elements() {
+			if !whollyKnown(element) {
+				return false
+			}
+		}
+	case types.Object:
+		return firstUnknown(value) == ""
+	}
+	return true
+}
+
+func capitalised(sentence string) string {
+	if sentence == "" {
+		return sentence
+	}
+	return strings.ToUpper(sentence[:1]) + sentence[1:]
+}
+
+// duration is a validator of texts such as "90s" or "1h30m".
+type duration struct{}
+
+var _ validator.String = duration{}
+
+func (duration) Description(context.Context) string {
+	return "a positive duration such as 15s, 10m or 1h30m"
+}
+
+func (d duration) MarkdownDescription(ctx context.Context) string { return d.Description(ctx) }
+
+func (d duration) ValidateString(ctx context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if span, err := time.ParseDuration(req.ConfigValue.ValueString()); err != nil || span <= 0 {
+		resp.Diagnostics.AddAttributeError(req.Path, "Not a duration", fmt.Sprintf("%q is not %s.", req.ConfigValue.ValueString(), d.Description(ctx)))
+	}
+}
