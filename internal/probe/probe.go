@@ -128,7 +128,12 @@ func Ask(ctx context.Context, conn net.Conn, r Request) (Answer, error) {
 		}
 	}
 	if err != nil {
-		if cause := ctx.Err(); cause != nil && isTimeout(err) {
+		if isTimeout(err) {
+			// The connection's deadline is ctx's, and may be noticed before it.
+			cause := ctx.Err()
+			if cause == nil {
+				cause = context.DeadlineExceeded
+			}
 			err = fmt.Errorf("%s (%w)", silence(err), cause)
 		}
 		return c.answer, fmt.Errorf("%s: %w", r.Protocol, err)
