@@ -1,0 +1,50 @@
+# Debian 11 with sysvinit, Sendmail and procmail, Apache, Dovecot 2.3, vsftpd and iptables.
+a2enmod -q headers userdir
+cat >/etc/dovecot/conf.d/99-site.conf <<'DOVECOT'
+mail_location = maildir:~/mail
+disable_plaintext_auth = no
+DOVECOT
+
+cat >/etc/mail/sendmail.mc <<'MC'
+divert(0)dnl
+define(`_USE_ETC_MAIL_')dnl
+include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
+VERSIONID(`lab')dnl
+OSTYPE(`debian')dnl
+DOMAIN(`debian-mta')dnl
+FEATURE(`no_default_msa')dnl
+DAEMON_OPTIONS(`Family=inet, Name=MTA-v4, Port=smtp')dnl
+DAEMON_OPTIONS(`Family=inet6, Name=MTA-v6, Port=smtp, Modifiers=O')dnl
+DAEMON_OPTIONS(`Family=inet, Name=MSP-v4, Port=submission, Modifiers=E')dnl
+DAEMON_OPTIONS(`Family=inet6, Name=MSP-v6, Port=submission, Modifiers=OE')dnl
+define(`confPRIVACY_FLAGS', `needmailhelo,needexpnhelo,needvrfyhelo,restrictqrun,restrictexpand,nobodyreturn,authwarnings')dnl
+define(`confTO_IDENT', `0')dnl
+define(`confMAX_DAEMON_CHILDREN', `100')dnl
+define(`PROCMAIL_MAILER_PATH', `/usr/bin/procmail')dnl
+FEATURE(`use_cw_file')dnl
+FEATURE(`access_db', , `skip')dnl
+FEATURE(`accept_unresolvable_domains')dnl
+FEATURE(`local_procmail')dnl
+MAILER_DEFINITIONS
+MAILER(`local')dnl
+MAILER(`smtp')dnl
+MC
+printf 'localhost\nexample.test\n' >/etc/mail/local-host-names
+m4 /etc/mail/sendmail.mc >/etc/mail/sendmail.cf
+make -C /etc/mail all
+newaliases
+
+cat >/etc/procmailrc <<'PROCMAIL'
+DROPPRIVS=yes
+MAILDIR=$HOME/mail
+DEFAULT=$HOME/mail/
+PROCMAIL
+
+cat >>/etc/vsftpd.conf <<'VSFTPD'
+write_enable=YES
+chroot_local_user=NO
+VSFTPD
+
+# A container has no consoles for getty to respawn on, and no kernel log of its own.
+sed -i 's/^[1-6]:.*getty/#&/' /etc/inittab
+sed -i 's/^module(load="imklog".*/#&/' /etc/rsyslog.conf
