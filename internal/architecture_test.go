@@ -36,14 +36,15 @@ var layers = []layer{
 	{name: "provider", packages: []string{"provider"}, mayImport: []string{"domain", "host"}},
 	{name: "domain", packages: []string{
 		"account", "check", "machine", "rsyncpass", "service", "skeleton", "tunnel",
-	}, mayImport: []string{"mechanism", "host", "sh"}},
+	}, mayImport: []string{"mechanism", "batch", "host", "sh"}},
 	{name: "mechanism", packages: []string{"managedfile", "probe"}, mayImport: []string{"host", "sh"}},
 	{name: "host", packages: []string{"host"}, mayImport: []string{"sh"}},
 	{name: "sh", packages: []string{"sh"}},
+	{name: "batch", packages: []string{"batch"}}, // knows no host: it gathers whatever it is given
 
 	// Beside the product: nothing that ships imports these.
 	{name: "fake host", packages: []string{"host/hosttest"}, mayImport: []string{"host", "sh"}},
-	{name: "lab", packages: []string{"lab"}, mayImport: []string{"sh"}},
+	{name: "lab", packages: []string{"lab"}},
 	{name: "tools", packages: []string{"tools"}},
 }
 
