@@ -1,0 +1,189 @@
+package tunnel
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+)
+
+//go:embed from_prepare.sh
+var fromPrepareText string
+
+//go:embed from_start.sh
+var fromStartText string
+
+//go:embed from_stop.sh
+var fromStopText string
+
+//go:embed to_admit.sh
+var toAdmitText string
+
+//go:embed to_dismiss.sh
+var toDismissText string
+
+var (
+	fromPrepare = host.Script{Name: "tunnel/from_prepare.sh", Text: fromPrepareText}
+	fromStart   = host.Script{Name: "tunnel/from_start.sh", Text: fromStartText}
+	fromStop    = host.Script{Name: "tunnel/from_stop.sh", Text: fromStopText}
+	toAdmit     = host.Script{Name: "tunnel/to_admit.sh", Text: toAdmitText}
+	toDismiss   = host.Script{Name: "tunnel/to_dismiss.sh", Text: toDismissText}
+)
+
+// Options are what Start needs to know beside the tunnel itself.
+type Options struct {
+	// AllowOpenRelay starts the relays although the new host's mail server
+	// would relay anybody's mail through them.
+	AllowOpenRelay bool
+	// Changing hides what stands there already: the tunnel is known, and is
+	// being changed.
+	Changing bool
+	// Begun is called before the first change on a host.
+	Begun func(Tunnel)
+}
+
+// Start makes the tunnel and returns once every port of it was tried from the
+// old host. Fields that are empty are filled in from what the hosts say of
+// themselves. It may be called again after a failure, and with other forwards.
+//
+// Where a new tunnel fails, what it made is removed again; an error of that is
+// joined to the cause.
+func (t Tunnel) Start(ctx context.Context, from, to host.Host, options Options) (Tunnel, error) {
+	t, old, fresh, err := t.completed(ctx, from, to)
+	if err != nil {
+		return t, err
+	}
+	if err := t.Validate(); err != nil {
+		return t, err
+	}
+	if options.Changing && t.stands(old, fresh) {
+		return t, nil // nothing that clients would notice a restart for
+	}
+	if old.directory && !options.Changing {
+		if err := t.mayTakeOver(from, to, old, fresh); err != nil {
+			return t, err
+		}
+	}
+	if err := t.preflight(ctx, from, to, old, fresh, options.AllowOpenRelay); err != nil {
+		return t, err
+	}
+	if options.Begun != nil {
+		options.Begun(t)
+	}
+	if err := t.install(ctx, from, to, old.init, fresh); err != nil {
+		if options.Changing {
+			return t, err
+		}
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if left := t.Stop(undo, from, to); left != nil {
+			return t, errors.Join(err, fmt.Errorf("and what was made so far could not be removed: %w", left), ErrLeftovers)
+		}
+		return t, err
+	}
+	return t, nil
+}
+
+// ErrLeftovers marks the error of a Start that failed and could not clean up
+// behind itself: the tunnel is partly there.
+var ErrLeftovers = errors.New("parts of the tunnel are left on the hosts; apply or destroy again once they can be reached")
+
+// completed fills in what the user left to the hosts.
+func (t Tunnel) completed(ctx context.Context, from, to host.Host) (Tunnel, fromFacts, toFacts, error) {
+	old, fresh, err := t.states(ctx, from, to)
+	if err != nil {
+		return t, old, fresh, err
+	}
+	target, err := to.Identity(ctx)
+	if err != nil {
+		return t, old, fresh, err
+	}
+	if t.ToAddress == "" {
+		t.ToAddress = target.Address
+	}
+	if t.ToPort == 0 {
+		t.ToPort = target.Port
+	}
+	if len(fresh.hostKeys) == 0 {
+		fresh.hostKeys = []string{target.HostKey}
+	}
+	if t.SourceAddresses == nil {
+		source, err := from.Identity(ctx)
+		if err != nil {
+			return t, old, fresh, err
+		}
+		t.SourceAddresses = old.addresses
+		if net.ParseIP(source.Address) != nil {
+			t.SourceAddresses = append(t.SourceAddresses, source.Address)
+		}
+		t.SourceAddresses = unique(t.SourceAddresses)
+		sort.Strings(t.SourceAddresses)
+	}
+	return t, old, fresh, nil
+}
+
+// stands reports whether exactly this tunnel runs already.
+func (t Tunnel) stands(old fromFacts, fresh toFacts) bool {
+	there := Tunnel{Name: t.Name}
+	if err := there.parse(old.files[t.directory()+"/ssh_config"], fresh.keys); err != nil {
+		return false
+	}
+	return there.sshConfig() == t.sshConfig() && t.status(old, fresh) == Running
+}
+
+// mayTakeOver decides about files of a tunnel of that name. They are taken over
+// when an apply that was interrupted may have left them: the same tunnel, or
+// one that never started. A different one that runs belongs to somebody.
+func (t Tunnel) mayTakeOver(from, to host.Host, old fromFacts, fresh toFacts) error {
+	if !old.active {
+		return nil
+	}
+	there := Tunnel{Name: t.Name}
+	if err := there.parse(old.files[t.directory()+"/ssh_config"], fresh.keys); err == nil && there.sshConfig() == t.sshConfig() {
+		return nil
+	}
+	return fmt.Errorf("host %q has a tunnel %q already, which relays ports %s to %s; import it (terraform import … %s/%s/%s), or choose another name",
+		from.Name(), t.Name, ports(there.sorted()), there.ToAddress, from.Name(), to.Name(), t.Name)
+}
+
+// install writes what the tunnel needs to both hosts, starts it and tries it.
+func (t Tunnel) install(ctx context.Context, from, to host.Host, init string, fresh toFacts) error {
+	prepared, err := from.Run(ctx, host.Sh(fromPrepare, t.Name))
+	if err != nil {
+		return err
+	}
+	publicKey := strings.TrimSpace(string(prepared.Stdout))
+
+	admit := host.Sh(toAdmit, t.account(), t.home(), fresh.nologin)
+	admit.Stdin = strings.NewReader(t.authorizedKeys(publicKey, knowsRestrict(fresh.version)))
+	if _, err := to.Run(ctx, admit); err != nil {
+		return err
+	}
+	for _, file := range t.relayFiles(init, fresh.hostKeys) {
+		if err := from.WriteFile(ctx, file.path, []byte(file.content), host.FileAttr{Mode: file.mode}); err != nil {
+			return err
+		}
+	}
+	if err := t.tryLogin(ctx, from, to); err != nil {
+		return err
+	}
+	if _, err := from.Run(ctx, host.Sh(fromStart, t.Name, init)); err != nil {
+		return err
+	}
+	return t.tryRelays(ctx, from, to, init)
+}
+
+// Stop ends the relays and removes all that the tunnel has on both hosts. What
+// is gone already is no error. The new host is cleaned up also when the old
+// one cannot be.
+func (t Tunnel) Stop(ctx context.Context, from, to host.Host) error {
+	_, old := from.Run(ctx, host.Sh(fromStop, t.Name))
+	_, fresh := to.Run(ctx, host.Sh(toDismiss, t.account(), t.home()))
+	return errors.Join(old, fresh)
+}

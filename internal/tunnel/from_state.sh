@@ -1,0 +1,65 @@
+# What the old host has of a tunnel, and what else the relays depend on there.
+# Reads only.
+#   $1    the tunnel's name
+#   $2... files to return whole
+# Prints "key value" lines, then sections: "file PATH BYTES" with the content,
+# and "listeners" with what ss or netstat says, one listener a line:
+# local address, process.
+set -u
+name=$1
+shift
+
+if [ -d /run/systemd/system ]; then
+	echo "init systemd"
+	echo "active $(systemctl is-active "cutover-tunnel-$name.service" 2>/dev/null)"
+	echo "enabled $(systemctl is-enabled "cutover-tunnel-$name.service" 2>/dev/null)"
+	pid=$(systemctl show -p MainPID "cutover-tunnel-$name.service" 2>/dev/null)
+	echo "relay ${pid#MainPID=}"
+elif [ -f /etc/inittab ] && command -v telinit >/dev/null 2>&1; then
+	echo "init sysv"
+	if grep -q ":respawn:/etc/cutover/tunnel-$name/supervise\$" /etc/inittab; then
+		echo "enabled enabled"
+	else
+		echo "enabled disabled"
+	fi
+	active=inactive
+	for process in /proc/[0-9]*; do
+		# The supervisor, started by init as "/bin/sh /etc/cutover/tunnel-NAME/supervise".
+		if [ "$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)" = "/bin/sh /etc/cutover/tunnel-$name/supervise " ]; then
+			active=active
+		fi
+	done
+	echo "active $active"
+	[ -s "/var/run/cutover/tunnel-$name.pid" ] && echo "relay $(cat "/var/run/cutover/tunnel-$name.pid")"
+else
+	echo "init none"
+fi
+
+[ -d "/etc/cutover/tunnel-$name" ] && echo "directory present"
+command -v ssh >/dev/null 2>&1 && echo "ssh $(ssh -V 2>&1)"
+command -v ssh-keygen >/dev/null 2>&1 && echo "keygen present"
+
+# Addresses under which the new host may see this one: not loopback, not link-local.
+if command -v ip >/dev/null 2>&1; then
+	ip -o addr show scope global 2>/dev/null | awk '{ sub("/.*", "", $4); print "address", $4 }'
+else
+	ifconfig -a 2>/dev/null | awk '$1 == "inet" || $1 == "inet6" { sub("addr:", "", $2); print "address", $2 }'
+fi
+
+for file in "$@"; do
+	if [ -f "$file" ]; then
+		printf 'file %s %d\n' "$file" "$(wc -c <"$file")"
+		cat "$file"
+		echo
+	fi
+done
+
+echo listeners
+if command -v ss >/dev/null 2>&1; then
+	ss -ltnp | awk 'NR > 1 { print $4, $6 }'
+elif command -v netstat >/dev/null 2>&1; then
+	netstat -ltnp 2>/dev/null | awk '$1 ~ /^tcp/ { print $4, $7 }'
+else
+	echo "Neither ss (iproute2) nor netstat (net-tools) is installed; one of them has to tell which ports are free." >&2
+	exit 1
+fi

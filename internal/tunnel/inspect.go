@@ -1,0 +1,86 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+)
+
+// Running is the status of a tunnel that is as it should be.
+const Running = "running"
+
+// Inspect returns what the hosts have under the tunnel's name, and in one word
+// or sentence how it is: Running, or what is wrong. found is false when neither
+// host has anything of it. It changes nothing.
+func Inspect(ctx context.Context, from, to host.Host, name string) (actual Tunnel, status string, found bool, err error) {
+	actual = Tunnel{Name: name}
+	old, fresh, err := actual.states(ctx, from, to)
+	if err != nil {
+		return actual, "", false, err
+	}
+	if !old.directory && !old.active && !old.enabled && fresh.account == "" && !fresh.home {
+		return actual, "", false, nil
+	}
+	if err := actual.parse(old.files[actual.directory()+"/ssh_config"], fresh.keys); err != nil {
+		return actual, "altered: " + err.Error(), true, nil
+	}
+	return actual, actual.status(old, fresh), true, nil
+}
+
+// status compares what is there with what the tunnel would have written and
+// started. The definition itself was read from the same files; so a change in
+// it shows as another port or address, any other change here.
+func (t Tunnel) status(old fromFacts, fresh toFacts) string {
+	var wrong []string
+	for _, file := range t.relayFiles(old.init, pinned(old.files[t.directory()+"/known_hosts"], t.account())) {
+		content, ok := old.files[file.path]
+		switch {
+		case !ok:
+			wrong = append(wrong, file.path+" is gone")
+		case content != file.content:
+			wrong = append(wrong, file.path+" was changed")
+		}
+	}
+	publicKey := old.files[t.directory()+"/id.pub"]
+	switch {
+	case publicKey == "":
+		wrong = append(wrong, "the relays' key is gone")
+	case fresh.account == "":
+		wrong = append(wrong, "account "+t.account()+" is gone")
+	case fresh.keys != t.authorizedKeys(publicKey, knowsRestrict(fresh.version)):
+		wrong = append(wrong, t.home()+"/.ssh/authorized_keys was changed")
+	}
+	if !old.enabled {
+		wrong = append(wrong, "not started at boot")
+	}
+	if !old.active {
+		wrong = append(wrong, "stopped")
+		return strings.Join(wrong, "; ")
+	}
+	for _, forward := range t.sorted() {
+		holder, taken := old.holding(forward)
+		switch {
+		case !taken:
+			wrong = append(wrong, fmt.Sprintf("nothing listens on port %d", forward.ListenPort))
+		case !old.isRelay(holder):
+			wrong = append(wrong, fmt.Sprintf("port %d is taken by %s", forward.ListenPort, holder.process))
+		}
+	}
+	if len(wrong) == 0 {
+		return Running
+	}
+	return strings.Join(wrong, "; ")
+}
+
+// pinned are the keys of a known_hosts file under an alias.
+func pinned(knownHosts, alias string) []string {
+	var keys []string
+	for _, line := range strings.Split(knownHosts, "\n") {
+		if key, ok := strings.CutPrefix(line, alias+" "); ok {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

@@ -1,0 +1,177 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/probe"
+)
+
+// askFor bounds one conversation with a service.
+const askFor = 15 * time.Second
+
+// preflight finds out, without changing anything, whether the tunnel can work.
+// All that is in its way is in the error, not just the first thing.
+func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts, fresh toFacts, allowOpenRelay bool) error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+
+	switch {
+	case old.init != systemd && old.init != sysv:
+		problem("host %q has neither systemd nor a SysV init with /etc/inittab; one of them has to keep the relays running", from.Name())
+	case old.ssh == "" || !old.keygen:
+		problem("host %q has no OpenSSH client (ssh and ssh-keygen); install it there: apt-get install openssh-client", from.Name())
+	}
+	for _, forward := range t.sorted() {
+		if holder, taken := old.holding(forward); taken && !old.isRelay(holder) {
+			problem("port %d of host %q is taken by %s; stop that service first, and keep it from starting at boot (cutover_service does both)",
+				forward.ListenPort, from.Name(), describe(holder))
+		}
+	}
+	problems = append(problems, t.sshdObjections(to, fresh)...)
+	for _, forward := range t.sorted() {
+		if err := answers(ctx, to, forward, allowOpenRelay); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// sshdObjections are the settings of the new host's sshd that would keep the
+// relays out.
+func (t Tunnel) sshdObjections(to host.Host, fresh toFacts) []error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	is := func(option, value string) bool {
+		return len(fresh.sshd[option]) == 1 && strings.EqualFold(fresh.sshd[option][0], value)
+	}
+	if fresh.nologin == "" {
+		problem("host %q has no nologin and no false to be the shell of the relays' account", to.Name())
+	}
+	if entry := strings.Split(fresh.account, ":"); fresh.account != "" && (len(entry) < 6 || entry[5] != t.home()) {
+		problem("host %q has an account %q already, which is not a tunnel's; choose another name for the tunnel", to.Name(), t.account())
+	}
+	switch {
+	case is("allowtcpforwarding", "no"), is("allowtcpforwarding", "remote"):
+		problem("sshd of host %q forbids forwarding (AllowTcpForwarding %s); allow it at least in a block `Match User %s`",
+			to.Name(), fresh.sshd["allowtcpforwarding"][0], t.account())
+	case is("disableforwarding", "yes"):
+		problem("sshd of host %q forbids forwarding (DisableForwarding yes)", to.Name())
+	case is("pubkeyauthentication", "no"):
+		problem("sshd of host %q takes no keys (PubkeyAuthentication no)", to.Name())
+	}
+	if allowed := fresh.sshd["allowusers"]; len(allowed) > 0 && !contains(allowed, t.account()) {
+		problem("sshd of host %q admits only certain users (AllowUsers %s); add %s", to.Name(), strings.Join(allowed, " "), t.account())
+	}
+	if allowed := fresh.sshd["allowgroups"]; len(allowed) > 0 && !contains(allowed, t.account()) {
+		problem("sshd of host %q admits only certain groups (AllowGroups %s); add %s", to.Name(), strings.Join(allowed, " "), t.account())
+	}
+	if files := fresh.sshd["authorizedkeysfile"]; len(files) > 0 && !contains(files, ".ssh/authorized_keys") && !contains(files, "%h/.ssh/authorized_keys") {
+		problem("sshd of host %q does not read .ssh/authorized_keys (AuthorizedKeysFile %s); let it, at least in a block `Match User %s`",
+			to.Name(), strings.Join(files, " "), t.account())
+	}
+	return problems
+}
+
+// answers tries a forward's target on the new host, over the way on which the
+// relays will come: from the new host's sshd.
+func answers(ctx context.Context, to host.Host, forward Forward, allowOpenRelay bool) error {
+	greeting, err := converse(ctx, to, forward.Target(), forward.TargetPort)
+	if err != nil {
+		return fmt.Errorf("nothing useful answers on %s of host %q, where port %d is to be served: %w; start the service there first (cutover_service)",
+			forward.Target(), to.Name(), forward.ListenPort, err)
+	}
+	if allowOpenRelay || !speaksSMTP(forward.TargetPort, greeting) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	conn, err := to.Dial(ctx, "tcp", forward.Target())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	open, dialogue, err := probe.OpenRelay(ctx, conn, "cutover-probe.example.org", "cutover-probe@example.org", "cutover-probe@example.com")
+	if err != nil {
+		return fmt.Errorf("host %q: asking %s whether it relays for foreigners: %w", to.Name(), forward.Target(), err)
+	}
+	if open {
+		return fmt.Errorf(`the mail server at %s of host %q would relay mail for anybody: through the relays every client looks like %s, which it trusts. It said:
+  %s
+Take that trust away before the tunnel starts. Postfix: "postconf -e 'mynetworks ='" and reload. Sendmail: no localhost or 127 in /etc/mail/access and relay-domains, FEATURE(delay_checks) off. allow_open_relay = true overrides this`,
+			forward.Target(), to.Name(), forward.TargetHost, strings.ReplaceAll(strings.TrimSpace(dialogue), "\n", "\n  "))
+	}
+	return nil
+}
+
+// converse opens a connection from a host and exchanges the first lines of the
+// protocol that lives on port. TLS is not spoken: whether its port accepts is
+// all that can be said without the server's name.
+func converse(ctx context.Context, from host.Host, address string, port int) (greeting string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	conn, err := from.Dial(ctx, "tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	protocol := probe.Guess(port)
+	if strings.HasSuffix(protocol, "s") {
+		protocol = "tcp"
+	}
+	answer, err := probe.Ask(ctx, conn, probe.Request{Protocol: protocol, ServerName: "localhost"})
+	return answer.Greeting, err
+}
+
+// speaksSMTP goes by the port and by the greeting: code 220 (RFC 5321,
+// section 4.2), with the protocol's name, which FTP's lacks.
+func speaksSMTP(port int, greeting string) bool {
+	protocol := probe.Guess(port)
+	return protocol == "smtp" || protocol == "submission" ||
+		strings.HasPrefix(greeting, "220") && strings.Contains(strings.ToUpper(greeting), "SMTP")
+}
+
+var ssUsers = regexp.MustCompile(`\("([^"]+)",(?:pid=)?([0-9]+)`)
+
+// describe names the process that listens.
+func describe(l listener) string {
+	if found := ssUsers.FindStringSubmatch(l.process); found != nil {
+		return fmt.Sprintf("%s (process %s)", found[1], found[2])
+	}
+	if pid, program, ok := strings.Cut(l.process, "/"); ok {
+		return fmt.Sprintf("%s (process %s)", program, pid)
+	}
+	return "a process that the host does not name"
+}
+
+// knowsRestrict reports whether an sshd understands "restrict" in
+// authorized_keys: OpenSSH 7.2 and later (its release notes). A version that
+// is not known counts as a new one.
+func knowsRestrict(version string) bool {
+	number, ok := strings.CutPrefix(version, "OpenSSH_")
+	if !ok {
+		return true
+	}
+	major, minor, _ := strings.Cut(number, ".")
+	a, err := strconv.Atoi(major)
+	if err != nil {
+		return true
+	}
+	b, _ := strconv.Atoi(strings.TrimFunc(minor, func(r rune) bool { return r < '0' || r > '9' }))
+	return a > 7 || a == 7 && b >= 2
+}
+
+func contains(values []string, wanted string) bool {
+	for _, value := range values {
+		if value == wanted {
+			return true
+		}
+	}
+	return false
+}

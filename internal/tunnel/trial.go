@@ -1,0 +1,81 @@
+package tunnel
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+)
+
+//go:embed from_login.sh
+var fromLoginText string
+
+//go:embed from_log.sh
+var fromLogText string
+
+var (
+	fromLogin = host.Script{Name: "tunnel/from_login.sh", Text: fromLoginText}
+	fromLog   = host.Script{Name: "tunnel/from_log.sh", Text: fromLogText}
+)
+
+// startFor is how long relays that were just started may take to answer.
+const startFor = 30 * time.Second
+
+// tryLogin has the old host log in to the new one as the relays will and open
+// one connection, so that what is wrong with it is heard from ssh itself.
+func (t Tunnel) tryLogin(ctx context.Context, from, to host.Host) error {
+	first := t.sorted()[0]
+	_, err := from.Run(ctx, host.Sh(fromLogin, t.directory()+"/ssh_config", bracketed(first.TargetHost, first.TargetPort)))
+	if err == nil {
+		return nil
+	}
+	if _, ran := host.ExitCode(err); !ran {
+		return err
+	}
+	return fmt.Errorf("host %[1]q cannot reach host %[2]q as %[3]s at %[4]s: %[5]w\n"+
+		"A connection that times out or is refused: to_address and to_port must be what host %[1]q can reach, through any firewall. "+
+		"Permission denied: source_addresses must hold the address under which host %[2]q sees host %[1]q (the log of its sshd says which). "+
+		"Host key verification failed: another machine answers at that address",
+		from.Name(), to.Name(), t.account(), net.JoinHostPort(t.ToAddress, strconv.Itoa(t.ToPort)), err)
+}
+
+// tryRelays waits until every port of the tunnel answers, end to end, to a
+// program on the old host.
+func (t Tunnel) tryRelays(ctx context.Context, from, to host.Host, init string) error {
+	deadline := time.Now().Add(startFor)
+	for _, forward := range t.sorted() {
+		for {
+			_, err := converse(ctx, from, forward.dialAddress(), forward.ListenPort)
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("while port %d of host %q was being tried: %w", forward.ListenPort, from.Name(), ctx.Err())
+			}
+			if time.Now().After(deadline) {
+				return t.silent(ctx, from, to, forward, init, err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(250 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// silent is the error of a port that does not answer, with what the relays said.
+func (t Tunnel) silent(ctx context.Context, from, to host.Host, forward Forward, init string, cause error) error {
+	err := fmt.Errorf("the relays were started, but port %d of host %q does not lead to %s of host %q: %w",
+		forward.ListenPort, from.Name(), forward.Target(), to.Name(), cause)
+	said, logErr := from.Run(ctx, host.Sh(fromLog, t.Name, init))
+	if logErr != nil {
+		return errors.Join(err, logErr)
+	}
+	return fmt.Errorf("%w\nThe relays' log says:\n%s", err, said.Stdout)
+}
