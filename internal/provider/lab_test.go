@@ -1,0 +1,161 @@
+package provider_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/provider"
+)
+
+// world is the lab of this package's acceptance tests: the old host with SysV
+// init, the old host with systemd, and the new one. It is booted by the first
+// test that needs it and shared by all; a test leaves the hosts as it found
+// them.
+type world struct {
+	lab            *lab.Lab
+	sysv, bookworm *lab.Host // named "sysv" and "bookworm" in the provider's block
+	trixie         *lab.Host // named "new"
+	client         *lab.Client
+}
+
+var theWorld = sync.OnceValues(bootWorld)
+
+var closeWorld = func() error { return nil }
+
+func bootWorld() (*world, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+	defer cancel()
+	started, err := lab.New(ctx, lab.Options{Progress: func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "lab: "+format+"\n", args...)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	closeWorld = started.Close
+	w := &world{lab: started}
+	var wg sync.WaitGroup
+	var errs [3]error
+	for i, boot := range []struct {
+		host **lab.Host
+		name string
+		kind lab.Kind
+	}{{&w.sysv, "sysv", lab.SysV}, {&w.bookworm, "bookworm", lab.Bookworm}, {&w.trixie, "new", lab.Trixie}} {
+		wg.Go(func() { *boot.host, errs[i] = started.StartHost(ctx, boot.name, boot.kind) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	w.client, err = started.StartClient(ctx, "client")
+	return w, err
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := closeWorld(); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// labWorld returns the lab, or skips the test where the machine cannot run one.
+func labWorld(t *testing.T) *world {
+	t.Helper()
+	if os.Getenv("TF_ACC") == "" {
+		t.Skip("an acceptance test: TF_ACC=1 runs it")
+	}
+	lab.Require(t)
+	w, err := theWorld()
+	if err != nil {
+		t.Fatalf("the lab did not start: %v", err)
+	}
+	return w
+}
+
+// onBothInits runs a test for the SysV and for the systemd host, whose name in
+// the provider's block it is given.
+func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, host *lab.Host)) {
+	t.Helper()
+	w := labWorld(t)
+	for _, host := range []*lab.Host{w.sysv, w.bookworm} {
+		t.Run(host.Name, func(t *testing.T) { test(t, w, host.Name, host) })
+	}
+}
+
+// config is HCL with the provider's block of the lab in front.
+func (w *world) config(hcl string) string {
+	var b strings.Builder
+	b.WriteString("provider \"cutover\" {\n  hosts = {\n")
+	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
+		fmt.Fprintf(&b, "    %s = { address = %q, user = \"root\", private_key_path = %q, known_hosts_path = %q, agent = false, ssh_config_path = \"none\" }\n",
+			host.Name, host.Address, w.lab.KeyPath(), w.lab.KnownHostsPath())
+	}
+	b.WriteString("  }\n}\n")
+	return b.String() + hcl
+}
+
+// run runs a command in a host of the lab, not over SSH, and fails the test
+// when it fails.
+func run(t *testing.T, host *lab.Host, argv ...string) string {
+	t.Helper()
+	out, err := host.Run(context.Background(), argv...)
+	if err != nil {
+		t.Fatalf("on %s: %v", host.Name, err)
+	}
+	return out
+}
+
+// untouched compares a host's whole tree before the test with that after it.
+func untouched(t *testing.T, host *lab.Host) {
+	t.Helper()
+	before, err := host.Tree(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		after, err := host.Tree(context.Background())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for path, was := range before {
+			switch is, ok := after[path]; {
+			case !ok:
+				t.Errorf("on %s, %s is gone", host.Name, path)
+			case is != was:
+				t.Errorf("on %s, %s was %q and is %q", host.Name, path, was, is)
+			}
+		}
+		for path, is := range after {
+			if _, ok := before[path]; !ok {
+				t.Errorf("on %s, %s was left: %s", host.Name, path, is)
+			}
+		}
+		processes, err := host.Processes(context.Background())
+		if err != nil {
+			t.Error(err)
+		}
+		for _, process := range processes {
+			if strings.Contains(process, "cutover") {
+				t.Errorf("on %s, a process was left: %s", host.Name, process)
+			}
+		}
+	})
+}
+
+// inProcess serves the provider to the CLI from the test's own process.
+var inProcess = map[string]func() (tfprotov6.ProviderServer, error){
+	"cutover": providerserver.NewProtocol6WithError(provider.New("test")()),
+}

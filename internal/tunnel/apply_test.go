@@ -1,0 +1,225 @@
+package tunnel
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
+)
+
+const (
+	oldSystemd = "init systemd\nactive inactive\nenabled disabled\nrelay 0\nssh OpenSSH_8.4p1\nkeygen present\naddress 192.0.2.1\naddress 2001:db8::1\nlisteners\n0.0.0.0:22 users:((\"sshd\",pid=1,fd=3))\n"
+	freshSshd  = "nologin /usr/sbin/nologin\nversion OpenSSH_10.0\nsshd allowtcpforwarding yes\nhostkey ssh-ed25519 NEWKEY\n"
+)
+
+// stateCommand is how the first question to the old host shows, cut where all
+// long commands are.
+const stateCommand = "tunnel/from_state.sh relay /etc/cutover/tunnel-relay/id.pub /etc/cutover/tunnel-relay/ssh_config " +
+	"/etc/cutover/tunnel-relay/known_hosts /etc/systemd/system/cutover-tunnel-relay.service /etc/cutover/tunnel-relay/supervise"
+
+// fakes are an old and a new host that were asked for the state of a tunnel
+// "relay" and said what is given.
+func fakes(t *testing.T, old, fresh string) (from, to *hosttest.Fake) {
+	from, to = hosttest.New(t), hosttest.New(t)
+	from.HostName, to.HostName = "old", "new"
+	from.Ident = host.Identity{Address: "192.0.2.1", Port: 22}
+	to.Ident = host.Identity{Address: "192.0.2.2", Port: 2222, HostKey: "ssh-ed25519 NEWKEY"}
+	from.Expect(stateCommand).Prints(old)
+	to.Expect("tunnel/to_state.sh cutover-relay /var/lib/cutover/tunnel-relay").Prints(fresh)
+	return from, to
+}
+
+// mailServer answers connections as an SMTP server that gives recipient as its
+// reply to RCPT.
+func mailServer(recipient string) func(string, string) (net.Conn, error) {
+	return func(string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			fmt.Fprint(server, "220 new.example.net ESMTP\r\n")
+			lines := bufio.NewScanner(server)
+			for lines.Scan() {
+				reply := "250 ok"
+				switch {
+				case strings.HasPrefix(lines.Text(), "RCPT"):
+					reply = recipient
+				case strings.HasPrefix(lines.Text(), "QUIT"):
+					reply = "221 bye"
+				}
+				if _, err := fmt.Fprint(server, reply+"\r\n"); err != nil || strings.HasPrefix(reply, "221") {
+					return
+				}
+			}
+		}()
+		return client, nil
+	}
+}
+
+func start(t *testing.T, from, to *hosttest.Fake) (Tunnel, error) {
+	t.Helper()
+	return Tunnel{Name: "relay", Forwards: []Forward{forward(25)}}.Start(context.Background(), from, to, Options{})
+}
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	from, to := fakes(t, oldSystemd, freshSshd)
+	to.OnDial(mailServer("554 relay access denied"))
+	from.OnDial(mailServer("554 relay access denied"))
+	from.Expect("tunnel/from_prepare.sh relay").Prints("ssh-ed25519 RELAYKEY cutover-tunnel-relay\n")
+	admitted := Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, SourceAddresses: []string{"192.0.2.1", "2001:db8::1"}}
+	to.Expect("tunnel/to_admit.sh cutover-relay /var/lib/cutover/tunnel-relay /usr/sbin/nologin").
+		WithStdin(admitted.authorizedKeys("ssh-ed25519 RELAYKEY", true))
+	from.Expect("tunnel/from_login.sh /etc/cutover/tunnel-relay/ssh_config localhost:25")
+	from.Expect("tunnel/from_start.sh relay systemd")
+
+	started, err := start(t, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if started.ToAddress != "192.0.2.2" || started.ToPort != 2222 {
+		t.Errorf("the new host is called at %s port %d, want the provider's own address", started.ToAddress, started.ToPort)
+	}
+	files := from.Files()
+	if got := files["/etc/cutover/tunnel-relay/known_hosts"].Content; !strings.Contains(got, "cutover-relay ssh-ed25519 NEWKEY\n") {
+		t.Errorf("the new host's key is not pinned: %s", got)
+	}
+	if _, ok := files["/etc/systemd/system/cutover-tunnel-relay.service"]; !ok {
+		t.Error("no unit was written")
+	}
+}
+
+func TestPreflightChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ old, fresh, rcpt, says string }{
+		"taken port": {oldSystemd + "*:25 users:((\"sendmail-mta\",pid=77,fd=4))\n", freshSshd, "554 no",
+			`port 25 of host "old" is taken by sendmail-mta (process 77); stop that service first`},
+		"taken by an old ss": {oldSystemd + "*:25 users:((\"exim4\",88,4))\n", freshSshd, "554 no", "exim4 (process 88)"},
+		"taken by netstat":   {oldSystemd + "0.0.0.0:25 99/master\n", freshSshd, "554 no", "master (process 99)"},
+		"no init":            {strings.Replace(oldSystemd, "init systemd", "init none", 1), freshSshd, "554 no", "neither systemd nor a SysV init"},
+		"no ssh":             {strings.Replace(oldSystemd, "ssh OpenSSH_8.4p1\n", "", 1), freshSshd, "554 no", "apt-get install openssh-client"},
+		"forwarding off":     {oldSystemd, strings.Replace(freshSshd, "allowtcpforwarding yes", "allowtcpforwarding no", 1), "554 no", "AllowTcpForwarding no"},
+		"AllowUsers":         {oldSystemd, freshSshd + "sshd allowusers root admin\n", "554 no", "add cutover-relay"},
+		"AllowGroups":        {oldSystemd, freshSshd + "sshd allowgroups ssh\n", "554 no", "AllowGroups ssh"},
+		"keys elsewhere":     {oldSystemd, freshSshd + "sshd authorizedkeysfile /etc/ssh/keys/%u\n", "554 no", "AuthorizedKeysFile /etc/ssh/keys/%u"},
+		"foreign account":    {oldSystemd, freshSshd + "account cutover-relay:x:1000:1000::/home/x:/bin/sh\n", "554 no", "choose another name"},
+		"open relay":         {oldSystemd, freshSshd, "250 fine", "mynetworks ="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, to := fakes(t, c.old, c.fresh)
+			to.OnDial(mailServer(c.rcpt))
+			_, err := start(t, from, to)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("want an error with %q, got %v", c.says, err)
+			}
+		})
+	}
+}
+
+func TestFailedStartIsUndone(t *testing.T) {
+	t.Parallel()
+	from, to := fakes(t, oldSystemd, freshSshd)
+	to.OnDial(mailServer("554 no"))
+	from.Expect("tunnel/from_prepare.sh relay").Prints("ssh-ed25519 RELAYKEY x\n")
+	to.Expect("tunnel/to_admit.sh cutover-relay /var/lib/cutover/tunnel-relay /usr/sbin/nologin")
+	from.Expect("tunnel/from_login.sh /etc/cutover/tunnel-relay/ssh_config localhost:25").Exits(255, "Permission denied (publickey).")
+	from.Expect("tunnel/from_stop.sh relay")
+	to.Expect("tunnel/to_dismiss.sh cutover-relay /var/lib/cutover/tunnel-relay")
+	_, err := start(t, from, to)
+	if err == nil || !strings.Contains(err.Error(), "Permission denied") || !strings.Contains(err.Error(), "source_addresses") {
+		t.Errorf("want ssh's words and what to do, got %v", err)
+	}
+	if errors.Is(err, ErrLeftovers) {
+		t.Errorf("all was removed, yet leftovers are reported: %v", err)
+	}
+}
+
+func TestLeftoversAreReported(t *testing.T) {
+	t.Parallel()
+	from, to := fakes(t, oldSystemd, freshSshd)
+	to.OnDial(mailServer("554 no"))
+	lost := errors.New("connection lost")
+	from.Expect("tunnel/from_prepare.sh relay").Fails(lost)
+	from.Expect("tunnel/from_stop.sh relay").Fails(lost)
+	to.Expect("tunnel/to_dismiss.sh cutover-relay /var/lib/cutover/tunnel-relay")
+	if _, err := start(t, from, to); !errors.Is(err, ErrLeftovers) {
+		t.Errorf("want ErrLeftovers, got %v", err)
+	}
+}
+
+// running is what from_state.sh prints of a tunnel that is as it should be.
+func running(want Tunnel) (old, fresh string) {
+	file := func(path, content string) string { return fmt.Sprintf("file %s %d\n%s\n", path, len(content), content) }
+	old = "init systemd\nactive active\nenabled enabled\nrelay 500\ndirectory present\n" + file(want.directory()+"/id.pub", "ssh-ed25519 RELAYKEY x\n")
+	for _, f := range want.relayFiles(systemd, []string{"ssh-ed25519 NEWKEY"}) {
+		old += file(f.path, f.content)
+	}
+	old += "listeners\n"
+	for _, f := range want.Forwards {
+		old += fmt.Sprintf("*:%d users:((\"ssh\",pid=500,fd=4))\n", f.ListenPort)
+	}
+	fresh = freshSshd + "account cutover-relay:x:998:998::/var/lib/cutover/tunnel-relay:/usr/sbin/nologin\nhome present\n" +
+		file(want.home()+"/.ssh/authorized_keys", want.authorizedKeys("ssh-ed25519 RELAYKEY", true))
+	return old, fresh
+}
+
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	want := Tunnel{Name: "relay", Forwards: []Forward{forward(25), forward(80)}, ToAddress: "192.0.2.2", ToPort: 22, SourceAddresses: []string{"192.0.2.1"}}
+	for name, c := range map[string]struct {
+		spoil  func(old, fresh string) (string, string)
+		status string
+	}{
+		"as it should be": {func(o, f string) (string, string) { return o, f }, Running},
+		"stopped": {func(o, f string) (string, string) {
+			return strings.Replace(o, "active active", "active failed", 1), f
+		}, "stopped"},
+		"not at boot": {func(o, f string) (string, string) {
+			return strings.Replace(o, "enabled enabled", "enabled disabled", 1), f
+		}, "not started at boot"},
+		"port lost":    {func(o, f string) (string, string) { return strings.Replace(o, "*:80 ", "*:81 ", 1), f }, "nothing listens on port 80"},
+		"port taken":   {func(o, f string) (string, string) { return strings.Replace(o, "pid=500,fd=4))\n*:80", "pid=7,fd=4))\n*:80", 1), f }, "port 25 is taken by"},
+		"account gone": {func(o, f string) (string, string) { return o, strings.Replace(f, "account ", "formerly ", 1) }, "account cutover-relay is gone"},
+		"unit changed": {func(o, f string) (string, string) { return strings.Replace(o, "Restart=always", "Restart=neverr", 1), f }, "cutover-tunnel-relay.service was changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old, fresh := c.spoil(running(want))
+			from, to := fakes(t, old, fresh)
+			actual, status, found, err := Inspect(context.Background(), from, to, "relay")
+			if err != nil || !found {
+				t.Fatalf("found %v, error %v", found, err)
+			}
+			if c.status == Running && status != Running || !strings.Contains(status, c.status) {
+				t.Errorf("status %q, want %q", status, c.status)
+			}
+			if actual.sshConfig() != want.sshConfig() {
+				t.Errorf("read back as %+v", actual)
+			}
+		})
+	}
+}
+
+func TestInspectOfNothing(t *testing.T) {
+	t.Parallel()
+	from, to := fakes(t, oldSystemd, freshSshd)
+	if _, _, found, err := Inspect(context.Background(), from, to, "relay"); err != nil || found {
+		t.Errorf("found %v, error %v", found, err)
+	}
+}
+
+func TestInspectNeverTakesALostConnectionForAbsence(t *testing.T) {
+	t.Parallel()
+	from, to := hosttest.New(t), hosttest.New(t)
+	from.Expect(stateCommand).Fails(fs.ErrClosed)
+	if _, _, _, err := Inspect(context.Background(), from, to, "relay"); err == nil {
+		t.Error("a lost connection was taken for an answer")
+	}
+}
