@@ -1,0 +1,115 @@
+# Moves a live web and mail server to a new machine, phase by phase:
+#
+#   terraform apply -var phase=prepare    accounts, homes, a first pass; repeat at will
+#   terraform apply -var phase=rehearse   a warm pass, and checks against the new host
+#   terraform apply -var phase=cutover    the night itself: minutes of downtime
+#   terraform apply -var phase=retire     once every name has moved
+#
+# Each phase contains the ones before it. Going back a phase is a rollback.
+
+# Create all desired users on the new machine ...
+data "cutover_host_users" "old" {
+  host = "old"
+}
+
+resource "cutover_host_user" "people" {
+  for_each = data.cutover_host_users.old.users
+
+  host          = "new"
+  name          = each.key
+  uid           = each.value.uid
+  groups        = each.value.groups
+  gecos         = each.value.gecos
+  home          = each.value.home
+  shell         = each.value.shell
+  password_from = "old"
+}
+
+# ... and the home skeletons.
+resource "cutover_home_skeleton" "people" {
+  for_each = cutover_host_user.people
+
+  host = "new"
+  user = each.value.name
+  directories = {
+    "mail"        = { mode = "0700" }
+    "public_html" = { mode = "0755" }
+  }
+}
+
+# rsync /home and /var/spool/mail from the old machine to the new, while it is live.
+resource "cutover_sync_pass" "first" {
+  from  = "old"
+  to    = "new"
+  paths = var.paths
+
+  depends_on = [cutover_home_skeleton.people]
+}
+
+# Again, to make sure there are only minor changes for the final pass.
+resource "cutover_sync_pass" "warm" {
+  count = local.reached.rehearse ? 1 : 0
+  from  = "old"
+  to    = "new"
+  paths = var.paths
+
+  depends_on = [cutover_sync_pass.first]
+}
+
+# Make sure everything works, before any name points to the new machine.
+data "cutover_service_check" "new" {
+  for_each = local.reached.rehearse ? var.ports : {}
+
+  address     = var.new
+  port        = each.value
+  protocol    = each.key
+  server_name = var.site
+
+  depends_on = [cutover_sync_pass.warm]
+}
+
+# Stop services on the old machine, and keep them from coming back at boot.
+resource "cutover_service" "old" {
+  for_each = local.reached.cutover ? var.old_services : []
+
+  host       = "old"
+  name       = each.key
+  running    = false
+  enabled    = false
+  on_destroy = "restore"
+
+  depends_on = [data.cutover_service_check.new]
+}
+
+# rsync again, final time. Data transferred here is the data that will be live in a sec.
+resource "cutover_sync_pass" "final" {
+  count = local.reached.cutover ? 1 : 0
+  from  = "old"
+  to    = "new"
+  paths = var.paths
+  final = true
+
+  depends_on = [cutover_service.old]
+}
+
+# Start services on the new machine.
+resource "cutover_service" "new" {
+  for_each = local.reached.cutover ? var.new_services : []
+
+  host    = "new"
+  name    = each.key
+  running = true
+  enabled = true
+
+  depends_on = [cutover_sync_pass.final]
+}
+
+# SSH forward the ports from the old machine to the new, until every name has moved.
+resource "cutover_forwarding_tunnel" "relay" {
+  count = var.phase == "cutover" ? 1 : 0
+  from  = "old"
+  to    = "new"
+  ports = values(var.ports)
+
+  depends_on = [cutover_service.new]
+}

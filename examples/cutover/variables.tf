@@ -1,0 +1,69 @@
+terraform {
+  required_providers {
+    cutover = {
+      source = "cutover-dev/cutover"
+    }
+  }
+}
+
+provider "cutover" {
+  hosts = {
+    old = { address = var.old } # ~/.ssh/config, agent and known_hosts apply
+    new = { address = var.new }
+  }
+}
+
+variable "phase" {
+  description = "How far to go: prepare, rehearse, cutover or retire."
+  type        = string
+  default     = "prepare"
+
+  validation {
+    condition     = contains(local.phases, var.phase)
+    error_message = "The phase is one of prepare, rehearse, cutover, retire."
+  }
+}
+
+locals {
+  phases  = ["prepare", "rehearse", "cutover", "retire"]
+  reached = { for position, phase in local.phases : phase => position <= index(local.phases, var.phase) }
+}
+
+variable "old" {
+  description = "Address of the old machine, or its alias in ~/.ssh/config."
+  type        = string
+}
+
+variable "new" {
+  description = "Address of the new machine."
+  type        = string
+}
+
+variable "site" {
+  description = "A site that the new machine must serve before the cutover."
+  type        = string
+}
+
+variable "paths" {
+  description = "What moves."
+  type        = list(string)
+  default     = ["/home", "/var/mail"]
+}
+
+variable "ports" {
+  description = "Ports that are relayed, by protocol."
+  type        = map(number)
+  default     = { smtp = 25, http = 80, pop3 = 110, imap = 143, submission = 587 }
+}
+
+variable "old_services" {
+  description = "Services to stop on the old machine."
+  type        = set(string)
+  default     = ["apache2", "dovecot", "sendmail"]
+}
+
+variable "new_services" {
+  description = "Services to start on the new machine."
+  type        = set(string)
+  default     = ["apache2", "dovecot", "postfix"]
+}

@@ -1,0 +1,2 @@
+# FROM/TO/NAME
+terraform import cutover_forwarding_tunnel.relay old/new/relay

@@ -1,0 +1,17 @@
+# The ports of the original procedure.
+resource "cutover_forwarding_tunnel" "relay" {
+  from  = "old"
+  to    = "new"
+  ports = [25, 80, 110, 143, 587]
+}
+
+# Another port, on one address of the old host only, to a third machine that
+# the new one can reach.
+resource "cutover_forwarding_tunnel" "admin" {
+  from = "old"
+  to   = "new"
+  name = "admin"
+  forwards = [
+    { listen_address = "192.0.2.10", listen_port = 8443, target_host = "10.0.0.5", target_port = 443 },
+  ]
+}
