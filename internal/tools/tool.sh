@@ -25,10 +25,15 @@ fi
 package=$(sed -n 's/^tool //p' "$module/go.mod")
 cache=${XDG_CACHE_HOME:-${HOME:?neither XDG_CACHE_HOME nor HOME is set}/.cache}/cutover-tools
 
+# OpenTofu calls itself 1.x.y-dev otherwise, and a prerelease does not satisfy ">= 1.x".
+ldflags=
+[ "$name" != opentofu ] || ldflags='-X github.com/opentofu/opentofu/version.dev=no'
+
 # The key changes with the pinned versions and with the Go that builds: a linter cannot read code
 # written for a newer Go than its own.
 key=$({
 	cat "$module/go.mod" "$module/go.sum"
+	echo "$ldflags"
 	cd "$module" && go version
 } | cksum | cut -d ' ' -f 1)
 binary=$cache/$name-$key/${package##*/}
@@ -43,7 +48,7 @@ if [ ! -x "$binary" ]; then
 	trap 'rm -f "$fresh"' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	(cd "$module" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$fresh" "$package")
+	(cd "$module" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w $ldflags" -o "$fresh" "$package")
 	mv "$fresh" "$binary"
 	echo "Built $name in $(($(date +%s) - started)) s." >&2
 fi
