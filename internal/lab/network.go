@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -31,7 +32,8 @@ const (
 )
 
 func (l *Lab) address(number int) (v4, v6 string) {
-	return fmt.Sprintf("%s.%d", subnet4(l.index), number), fmt.Sprintf("%s::%d", subnet6(l.index), number)
+	// In canonical form, as ssh and every log writes it.
+	return fmt.Sprintf("%s.%d", subnet4(l.index), number), netip.MustParseAddr(fmt.Sprintf("%s::%d", subnet6(l.index), number)).String()
 }
 
 func (l *Lab) createBridge(ctx context.Context) error {

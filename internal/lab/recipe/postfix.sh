@@ -34,3 +34,4 @@ submission inet n       -       y       -       -       smtpd
 MASTER
 printf 'postmaster: root\nmailer-daemon: postmaster\n' >/etc/aliases
 newaliases
+postfix check # makes the directories of the queue

@@ -13,10 +13,9 @@ VERSIONID(`lab')dnl
 OSTYPE(`debian')dnl
 DOMAIN(`debian-mta')dnl
 FEATURE(`no_default_msa')dnl
-DAEMON_OPTIONS(`Family=inet, Name=MTA-v4, Port=smtp')dnl
-DAEMON_OPTIONS(`Family=inet6, Name=MTA-v6, Port=smtp, Modifiers=O')dnl
-DAEMON_OPTIONS(`Family=inet, Name=MSP-v4, Port=submission, Modifiers=E')dnl
-DAEMON_OPTIONS(`Family=inet6, Name=MSP-v6, Port=submission, Modifiers=OE')dnl
+dnl The IPv6 sockets take IPv4 as well; a second socket for it could not be bound.
+DAEMON_OPTIONS(`Family=inet6, Name=MTA, Port=smtp')dnl
+DAEMON_OPTIONS(`Family=inet6, Name=MSP, Port=submission, Modifiers=E')dnl
 define(`confPRIVACY_FLAGS', `needmailhelo,needexpnhelo,needvrfyhelo,restrictqrun,restrictexpand,nobodyreturn,authwarnings')dnl
 define(`confTO_IDENT', `0')dnl
 define(`confMAX_DAEMON_CHILDREN', `100')dnl
@@ -30,6 +29,7 @@ MAILER(`local')dnl
 MAILER(`smtp')dnl
 MC
 printf 'localhost\nexample.test\n' >/etc/mail/local-host-names
+install -d -o smmta -g smmsp -m 2750 /var/lib/sendmail/host_status
 m4 /etc/mail/sendmail.mc >/etc/mail/sendmail.cf
 make -C /etc/mail all
 newaliases

@@ -1,0 +1,525 @@
+package lab_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+// start makes a lab with hosts "NAME=KIND", booted at once, which ends with
+// the test and must then leave nothing.
+func start(t *testing.T, specs ...string) (*lab.Lab, []*lab.Host) {
+	t.Helper()
+	lab.Require(t)
+	l, err := lab.New(t.Context(), lab.Options{Progress: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, l.Dir())
+	})
+	hosts, failures := make([]*lab.Host, len(specs)), make([]error, len(specs))
+	var all sync.WaitGroup
+	for i, spec := range specs {
+		name, kind, _ := strings.Cut(spec, "=")
+		all.Go(func() { hosts[i], failures[i] = l.StartHost(t.Context(), name, lab.Kind(kind)) })
+	}
+	all.Wait()
+	if err := errors.Join(failures...); err != nil {
+		t.Fatal(err)
+	}
+	return l, hosts
+}
+
+// nothingLeft fails the test for whatever a lab has left on the machine.
+func nothingLeft(t *testing.T, dir string) {
+	t.Helper()
+	if _, err := os.Lstat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there (%v)", dir, err)
+	}
+	bridge := "cvl" + filepath.Base(dir)
+	links, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if rest, ours := strings.CutPrefix(link.Name, bridge); ours && strings.Trim(rest, "hc0123456789") == "" && (rest == "" || rest[0] > '9') {
+			t.Errorf("link %s is still there", link.Name)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), dir+"/") {
+		t.Errorf("a mount below %s is still there:\n%s", dir, mounts)
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range processes {
+		text, err := os.ReadFile(name)
+		// A zombie that nobody has reaped yet is in a group that is "(deleted)".
+		if err == nil && !strings.Contains(string(text), "(deleted)") && strings.Contains(string(text), "/cutover-lab/"+filepath.Base(dir)+"/") {
+			t.Errorf("a process is still there: %s %s", name, text)
+		}
+	}
+	named, err := filepath.Glob("/run/netns/cvl*")
+	if err != nil || len(named) > 0 {
+		t.Errorf("network namespaces are still there: %v %v", named, err)
+	}
+}
+
+func must(t *testing.T) func(out string, err error) string {
+	return func(out string, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
+// TestHosts boots all kinds side by side in one lab, fills those that have
+// content, and looks at what it promises from a client's point of view.
+func TestHosts(t *testing.T) {
+	l, hosts := start(t, "old=sysv", "mid=bookworm", "new=trixie")
+	c, err := l.StartClient(t.Context(), "visitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hosts {
+		t.Run(h.Name, func(t *testing.T) {
+			users := lab.UserNames(12)
+			if h.Kind != lab.Trixie {
+				if err := h.Fill(t.Context(), lab.Content{}); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				prepareNew(t, h, users)
+			}
+			t.Run("init", func(t *testing.T) { checkInit(t, h) })
+			t.Run("logins", func(t *testing.T) { checkLogins(t, l, h) })
+			t.Run("web", func(t *testing.T) { checkWeb(t, c, h) })
+			t.Run("mail", func(t *testing.T) { checkMail(t, c, h) })
+			t.Run("client", func(t *testing.T) { checkClient(t, c, h) })
+			if h.Kind != lab.Trixie {
+				t.Run("content", func(t *testing.T) { checkContent(t, h) })
+			}
+			t.Run("tree", func(t *testing.T) { checkTree(t, h) })
+		})
+	}
+	t.Run("names", func(t *testing.T) {
+		for _, h := range hosts {
+			for _, other := range hosts {
+				out := must(t)(h.Run(t.Context(), "getent", "ahosts", other.Name))
+				if !strings.Contains(out, other.Address+" ") {
+					t.Errorf("%s knows %s as %q", h.Name, other.Name, out)
+				}
+			}
+		}
+	})
+}
+
+// prepareNew gives a host without content one account and the sites.
+func prepareNew(t *testing.T, h *lab.Host, users []string) {
+	t.Helper()
+	must(t)(h.Run(t.Context(), "useradd", "-m", "-K", "HOME_MODE=0711", users[0]))
+	must(t)(h.RunInput(t.Context(), users[0]+":"+lab.Password(users[0])+"\n", "chpasswd"))
+	must(t)(h.Run(t.Context(), "install", "-d", "-o", users[0], "/home/"+users[0]+"/www", "/home/"+users[0]+"/public_html"))
+	must(t)(h.RunInput(t.Context(), "Home page of "+users[0]+"\n", "tee", "/home/"+users[0]+"/public_html/index.html"))
+	if err := h.ConfigureSites(t.Context(), users); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkInit(t *testing.T, h *lab.Host) {
+	out := must(t)(h.Run(t.Context(), "readlink", "/proc/1/exe"))
+	if want := map[bool]string{true: "/sbin/init", false: "/lib/systemd/systemd"}[h.Kind == lab.SysV]; !strings.HasSuffix(strings.TrimSpace(out), want) {
+		t.Errorf("init is %q", out)
+	}
+	if h.Kind == lab.SysV {
+		for _, program := range []string{"systemctl", "nft", "python3"} {
+			if _, err := h.Run(t.Context(), "sh", "-c", `command -v "$1"`, "sh", program); err == nil {
+				t.Errorf("the old host has %s", program)
+			}
+		}
+	} else if out, err := h.Run(t.Context(), "systemctl", "is-system-running", "--wait"); err != nil {
+		failed, _ := h.Run(t.Context(), "systemctl", "--failed", "--no-legend")
+		t.Errorf("%s: %v\n%s", out, err, failed)
+	}
+	// What forwarding of any sort needs.
+	must(t)(h.Run(t.Context(), "sysctl", "-w", "net.ipv4.ip_forward=1"))
+	must(t)(h.Run(t.Context(), "sh", "-c", "iptables -w -t nat -L -n || nft list ruleset"))
+	must(t)(h.Run(t.Context(), "test", "-c", "/dev/net/tun"))
+	if out := must(t)(h.Run(t.Context(), "hostname", "-f")); out != h.Name+".example.test\n" {
+		t.Errorf("full name %q", out)
+	}
+	processes, err := h.Processes(t.Context())
+	if err != nil || !slices.ContainsFunc(processes, func(p string) bool { return strings.Contains(p, "root") && strings.Contains(p, "sshd") }) {
+		t.Errorf("no sshd in %q (%v)", processes, err)
+	}
+}
+
+// ssh logs in with the lab's files and runs a command line.
+func ssh(t *testing.T, l *lab.Lab, target, stdin, command string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-i", l.KeyPath(), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+		"-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile="+l.KnownHostsPath(), target, command)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func checkLogins(t *testing.T, l *lab.Lab, h *lab.Host) {
+	try := func(user, stdin, command, want string) {
+		t.Helper()
+		for _, address := range []string{h.Address, h.Address6} {
+			if out, err := ssh(t, l, user+"@"+address, stdin, command); err != nil || strings.TrimSpace(out) != want {
+				t.Errorf("%s@%s %s: %q, %v", user, address, command, out, err)
+			}
+		}
+	}
+	try("root", "", "id -u", "0")
+	try("admin", "admin-secret\n", "sudo -S -p '' id -u", "0")
+	try("operator", "", "sudo -n id -u", "0")
+	if h.Kind == lab.Trixie {
+		try("doasfree", "", "doas -n id -u", "0")
+		try("doasuser", "", "id -un", "doasuser")
+	} else {
+		try("anna", "", "id -un", "anna")
+	}
+	for _, refused := range []string{"sudo -n true"} {
+		if out, err := ssh(t, l, "admin@"+h.Address, "", refused); err == nil {
+			t.Errorf("admin needs no password: %q", out)
+		}
+	}
+}
+
+func checkWeb(t *testing.T, c *lab.Client, h *lab.Host) {
+	for _, address := range []string{h.Address, "[" + h.Address6 + "]"} {
+		out := must(t)(c.Run(t.Context(), "curl", "-sS", "-i", "--max-time", "5", "--connect-to", "::"+address+":", "http://anna.example.test/"))
+		if !strings.Contains(out, " 200 OK") || !strings.Contains(out, "X-Served-By: "+h.Name) || !strings.Contains(out, "Home page of anna") {
+			t.Errorf("page from %s: %q", address, out)
+		}
+	}
+}
+
+// checkMail delivers a mail to anna and fetches it by POP3 and IMAP.
+func checkMail(t *testing.T, c *lab.Client, h *lab.Host) {
+	for _, address := range []string{h.Address, "[" + h.Address6 + "]"} {
+		out, err := c.Run(t.Context(), "swaks", "--silent", "1", "--server", address, "--from", "visitor@elsewhere.test", "--to", "anna@example.test",
+			"--header", "Subject: through "+address, "--helo", "visitor.elsewhere.test")
+		if err != nil {
+			t.Errorf("delivery: %v %s", err, out)
+		}
+	}
+	out, err := c.Run(t.Context(), "swaks", "--server", h.Address, "--from", "visitor@elsewhere.test", "--to", "nobody.here@example.test", "--quit-after", "RCPT")
+	if err == nil || !strings.Contains(out, "<** 550") || !strings.Contains(out, "220 "+h.Name+".example.test") {
+		t.Errorf("unknown user: %v %s", err, out)
+	}
+	out, err = c.Run(t.Context(), "swaks", "--server", h.Address, "--from", "visitor@elsewhere.test", "--to", "someone@elsewhere.test", "--quit-after", "RCPT")
+	if err == nil || !strings.Contains(out, "<** 5") {
+		t.Errorf("relayed for a foreigner: %v %s", err, out)
+	}
+	if h.Kind != lab.SysV {
+		out, err = c.Run(t.Context(), "swaks", "--server", h.Address, "--port", "587", "--auth", "PLAIN", "--auth-user", "anna", "--auth-password",
+			lab.Password("anna"), "--from", "anna@example.test", "--to", "someone@elsewhere.test", "--quit-after", "RCPT")
+		if err != nil {
+			t.Errorf("submission: %v %s", err, out)
+		}
+	}
+	out, err = c.Run(t.Context(), "swaks", "--server", h.Address, "--port", "587", "--from", "visitor@elsewhere.test", "--to", "someone@elsewhere.test",
+		"--quit-after", "RCPT")
+	if err == nil || !strings.Contains(out, "<** 5") {
+		t.Errorf("submission relayed for a foreigner: %v %s", err, out)
+	}
+
+	fetch := func(url string) string {
+		var out string
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+			out, err = c.Run(t.Context(), "curl", "-sS", "--max-time", "5", "--user", "anna:"+lab.Password("anna"), url, "-X", "UID SEARCH SUBJECT \"through\"")
+			if fields := strings.Fields(strings.TrimPrefix(out, "* SEARCH")); err == nil && len(fields) == 2 || time.Now().After(deadline) {
+				return out
+			}
+		}
+	}
+	if out := fetch("imap://" + h.Address + "/INBOX"); err != nil || len(strings.Fields(out)) != 4 {
+		t.Errorf("IMAP: %v %q", err, out)
+	}
+	out, err = c.Run(t.Context(), "curl", "-sS", "--max-time", "5", "--user", "anna:"+lab.Password("anna"), "pop3://"+h.Address+"/")
+	want := map[bool]int{true: 2, false: 7}[h.Kind == lab.Trixie] // Fill's five and ours
+	if err != nil || strings.Count(out, "\n") != want {
+		t.Errorf("POP3: want %d mails: %v %q", want, err, out)
+	}
+	must(t)(h.Run(t.Context(), "sh", "-c", "grep -rlq 'Subject: through' /home/anna/mail/new /home/anna/mail/cur"))
+
+	if h.Kind == lab.SysV {
+		out, err = c.Run(t.Context(), "curl", "-sS", "--max-time", "5", "--list-only", "--user", "anna:"+lab.Password("anna"), "ftp://"+h.Address+"/public_html/")
+		if err != nil || !strings.Contains(out, "index.html") {
+			t.Errorf("FTP: %v %q", err, out)
+		}
+	}
+}
+
+func checkClient(t *testing.T, c *lab.Client, h *lab.Host) {
+	for _, address := range []string{h.Address, h.Address6} {
+		conn, err := c.Dial(t.Context(), "tcp", net.JoinHostPort(address, "22"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, _, _ := net.SplitHostPort(conn.LocalAddr().String())
+		if from != c.Address && from != c.Address6 {
+			t.Errorf("came from %s", from)
+		}
+		greeting, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.HasPrefix(greeting, "SSH-2.0") {
+			t.Errorf("greeting %q, %v", greeting, err)
+		}
+		conn.Close()
+	}
+}
+
+// checkContent looks at what a plain copy would lose.
+func checkContent(t *testing.T, h *lab.Host) {
+	sh := func(command string) string {
+		t.Helper()
+		return strings.TrimSpace(must(t)(h.Run(t.Context(), "sh", "-c", "cd /home/anna/odd && "+command)))
+	}
+	for command, want := range map[string]string{
+		"stat -c '%s' sparse":                                    "10485760",
+		"stat -c %h hard/links/third":                            "3",
+		"stat -c '%a %U %G' team":                                "2775 anna webteam",
+		"stat -c '%U %G' others":                                 "bert webteam",
+		"getfacl -cp acl | grep bert":                            "user:bert:rw-",
+		"getfacl -cp team | grep default:user:bert":              "default:user:bert:rwx",
+		"getfattr --only-values -n user.comment xattr":           "a user attribute",
+		"stat -c %F fifo":                                        "fifo",
+		"readlink dangling":                                      "/nonexistent/target",
+		"ls -1 | wc -L":                                          "255",
+		"find . -name '*\n*' | wc -l":                            "2", // one name, on two lines
+		"id -u carl":                                             "500",
+		"id -nG bert":                                            "bert staff webteam",
+		"stat -c '%a %U' /home/anna/mail":                        "700 anna",
+		"ls /home/lena/mail/new /home/lena/mail/cur | grep -c M": "5",
+		"grep -c '^From ' /var/mail/lena":                        "2",
+		"getent passwd anna | cut -d: -f5":                       "Anna Müller",
+		"ls /home | grep -c .":                                   "14", // with admin and operator
+	} {
+		if got := sh(command); got != want {
+			t.Errorf("%s: %q, want %q", command, got, want)
+		}
+	}
+	var blocks int
+	if _, err := fmt.Sscan(sh("stat -c %b sparse"), &blocks); err != nil || blocks > 64 {
+		t.Errorf("the sparse file has %d blocks (%v)", blocks, err)
+	}
+	if hash := must(t)(h.Run(t.Context(), "getent", "shadow", "anna")); !strings.HasPrefix(hash, "anna:$6$") {
+		t.Errorf("anna's password is not hashed with SHA-512")
+	}
+}
+
+// checkTree wants a tree that stands still, and shows each sort of change.
+func checkTree(t *testing.T, h *lab.Host) {
+	tree := func() map[string]string {
+		t.Helper()
+		tree, err := h.Tree(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree
+	}
+	diff := func(before, after map[string]string) (all []string) {
+		for name := range before {
+			if before[name] != after[name] {
+				all = append(all, name)
+			}
+		}
+		for name := range after {
+			if _, ok := before[name]; !ok {
+				all = append(all, name)
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	before := tree()
+	if len(before) < 5000 || before["/etc/passwd"] == "" {
+		t.Fatalf("a tree of %d files", len(before))
+	}
+	for name := range before {
+		// The base must not have what the provider's own traces are found by.
+		if strings.Contains(name, "cutover") {
+			t.Errorf("the base has %s", name)
+		}
+	}
+	must(t)(h.Run(t.Context(), "sh", "-c", "mkdir /run/cutover /etc/cutover && echo x >/run/cutover/key && chmod 600 /etc/hostname && echo >>/etc/motd && rm /etc/issue"))
+	want := []string{"/etc/cutover", "/etc/hostname", "/etc/issue", "/etc/motd", "/run/cutover", "/run/cutover/key"}
+	if got := diff(before, tree()); !slices.Equal(got, want) {
+		t.Errorf("changed: %q, want %q", got, want)
+	}
+	must(t)(h.Run(t.Context(), "sh", "-c", "rm -r /run/cutover /etc/cutover"))
+}
+
+// TestCutAndReboot takes a host away in the two ways in which hosts go.
+func TestCutAndReboot(t *testing.T) {
+	l, hosts := start(t, "old=sysv", "new=trixie")
+	c, err := l.StartClient(t.Context(), "visitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reach := func(h *lab.Host) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		conn, err := c.Dial(ctx, "tcp", net.JoinHostPort(h.Address, "22"))
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	for _, h := range hosts {
+		t.Run(h.Name, func(t *testing.T) {
+			if err := h.Cut(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := reach(h); err == nil {
+				t.Error("reached a host that is cut off")
+			}
+			// Inspection does not need the network.
+			must(t)(h.Run(t.Context(), "true"))
+			if err := h.Mend(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.WaitPorts(t.Context(), 22); err != nil {
+				t.Fatal(err)
+			}
+
+			boot := must(t)(h.Run(t.Context(), "stat", "-c", "%Z", "/proc/1"))
+			must(t)(h.Run(t.Context(), "sh", "-c", "echo kept >/root/kept; echo gone >/run/gone"))
+			if err := h.Reboot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if again := must(t)(h.Run(t.Context(), "stat", "-c", "%Z", "/proc/1")); again == boot {
+				t.Error("init is the same as before the reboot")
+			}
+			if out := must(t)(h.Run(t.Context(), "sh", "-c", "cat /root/kept; echo written >/root/kept; ls /run/gone 2>/dev/null || true")); out != "kept\n" {
+				t.Errorf("after the reboot: %q", out)
+			}
+			if err := h.WaitPorts(t.Context(), 22, 25, 80, 110, 143, 587); err != nil {
+				t.Error(err)
+			}
+			if err := reach(h); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestCrash kills a process in the middle of its lab: the next New must leave
+// nothing of it, and must not touch a lab that lives.
+func TestCrash(t *testing.T) {
+	lab.Require(t)
+	if os.Getenv("LAB_TEST_CRASH") != "" {
+		l, err := lab.New(t.Context(), lab.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.StartHost(t.Context(), "doomed", lab.Trixie); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.StartClient(t.Context(), "doomed"); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("DIR %s\n", l.Dir())
+		unix.Kill(os.Getpid(), unix.SIGKILL)
+		select {}
+	}
+	l, hosts := start(t, "living=bookworm")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestCrash$")
+	cmd.Env = append(os.Environ(), "LAB_TEST_CRASH=1")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != -1 {
+		t.Fatalf("the child was to be killed: %v\n%s", err, out)
+	}
+	_, dir, _ := strings.Cut(strings.TrimSpace(string(out)), "DIR ")
+	if dir == l.Dir() || dir == "" {
+		t.Fatalf("two labs in one directory: %s, %s", dir, out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "hosts", "doomed")); err != nil {
+		t.Fatalf("a killed process cannot have cleaned up: %v", err)
+	}
+
+	next, err := lab.New(t.Context(), lab.Options{Progress: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The new lab may well have the number of the dead one.
+	if _, err := os.Stat(filepath.Join(dir, "hosts", "doomed")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the dead lab's host is still there (%v)", err)
+	}
+	if err := next.Close(); err != nil {
+		t.Error(err)
+	}
+	nothingLeft(t, dir)
+	nothingLeft(t, next.Dir())
+	if err := hosts[0].WaitPorts(t.Context(), 22); err != nil {
+		t.Errorf("the living lab has suffered: %v", err)
+	}
+}
+
+// TestTwoLabs runs two labs side by side, with hosts of the same name.
+func TestTwoLabs(t *testing.T) {
+	one, hostsOne := start(t, "new=trixie")
+	two, hostsTwo := start(t, "new=trixie")
+	if one.Dir() == two.Dir() || hostsOne[0].Address == hostsTwo[0].Address || hostsOne[0].HostKey == hostsTwo[0].HostKey {
+		t.Errorf("labs share: %s %s, %s %s", one.Dir(), two.Dir(), hostsOne[0].Address, hostsTwo[0].Address)
+	}
+	if out, err := ssh(t, one, "root@"+hostsTwo[0].Address, "", "true"); err == nil {
+		t.Errorf("one lab's files open the other's host: %s", out)
+	}
+	if err := one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := ssh(t, two, "root@"+hostsTwo[0].Address, "", "true"); err != nil {
+		t.Errorf("after the other lab's end: %v %s", err, out)
+	}
+	if _, err := one.StartHost(t.Context(), "late", lab.Trixie); err == nil {
+		t.Error("a closed lab has started a host")
+	}
+}
+
+// TestBadNames refuses what cannot be a host's name, before anything is made.
+func TestBadNames(t *testing.T) {
+	l, _ := start(t)
+	for _, name := range []string{"", "a;reboot", "$(id)", "../up", "Old", "a b", strings.Repeat("x", 40)} {
+		if _, err := l.StartHost(t.Context(), name, lab.Trixie); err == nil || !strings.Contains(err.Error(), "is no name") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if _, err := l.StartHost(t.Context(), "host", "plan9"); err == nil || !strings.Contains(err.Error(), "plan9") {
+		t.Errorf("unknown kind: %v", err)
+	}
+}
