@@ -249,7 +249,7 @@ func TestModifyAndLeave(t *testing.T) {
 	if _, err := d.Modify(t.Context(), Spec{Name: "anna", Gecos: strp(""), CreateHome: true}); err != nil {
 		t.Error(err)
 	}
-	fake.Expect("account/apply.sh").WithStdin("modify:nora:::::::::: \n"[:len("modify:nora::::::::::")] + "\n").Prints("begin 0 nora\nabsent\nend 0\n" + listing)
+	fake.Expect("account/apply.sh").WithStdin("modify:nora::::::::::\n").Prints("begin 0 nora\nabsent\nend 0\n" + listing)
 	if _, err := d.Modify(t.Context(), Spec{Name: "nora"}); !errors.Is(err, ErrAbsent) {
 		t.Errorf("nora: %v", err)
 	}
