@@ -13,7 +13,7 @@ data "cutover_host_users" "old" {
 }
 
 resource "cutover_host_user" "people" {
-  for_each = data.cutover_host_users.old.users
+  for_each = { for name, user in data.cutover_host_users.old.users : name => user if !contains(var.staying, name) }
 
   host          = "new"
   name          = each.key
@@ -39,19 +39,21 @@ resource "cutover_home_skeleton" "people" {
 
 # rsync /home and /var/spool/mail from the old machine to the new, while it is live.
 resource "cutover_sync_pass" "first" {
-  from  = "old"
-  to    = "new"
-  paths = var.paths
+  from     = "old"
+  to       = "new"
+  paths    = var.paths
+  excludes = local.excludes
 
   depends_on = [cutover_home_skeleton.people]
 }
 
 # Again, to make sure there are only minor changes for the final pass.
 resource "cutover_sync_pass" "warm" {
-  count = local.reached.rehearse ? 1 : 0
-  from  = "old"
-  to    = "new"
-  paths = var.paths
+  count    = local.reached.rehearse ? 1 : 0
+  from     = "old"
+  to       = "new"
+  paths    = var.paths
+  excludes = local.excludes
 
   depends_on = [cutover_sync_pass.first]
 }
@@ -83,11 +85,12 @@ resource "cutover_service" "old" {
 
 # rsync again, final time. Data transferred here is the data that will be live in a sec.
 resource "cutover_sync_pass" "final" {
-  count = local.reached.cutover ? 1 : 0
-  from  = "old"
-  to    = "new"
-  paths = var.paths
-  final = true
+  count    = local.reached.cutover ? 1 : 0
+  from     = "old"
+  to       = "new"
+  paths    = var.paths
+  excludes = local.excludes
+  final    = true
 
   depends_on = [cutover_service.old]
 }

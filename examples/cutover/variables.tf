@@ -19,14 +19,17 @@ variable "phase" {
   default     = "prepare"
 
   validation {
-    condition     = contains(local.phases, var.phase)
+    condition     = contains(["prepare", "rehearse", "cutover", "retire"], var.phase)
     error_message = "The phase is one of prepare, rehearse, cutover, retire."
   }
 }
 
 locals {
-  phases  = ["prepare", "rehearse", "cutover", "retire"]
+  phases = ["prepare", "rehearse", "cutover", "retire"]
+  # The phases up to the wanted one.
   reached = { for position, phase in local.phases : phase => position <= index(local.phases, var.phase) }
+  # Below each of the paths, as rsync reads it.
+  excludes = [for name in var.staying : "/${name}"]
 }
 
 variable "old" {
@@ -48,6 +51,12 @@ variable "paths" {
   description = "What moves."
   type        = list(string)
   default     = ["/home", "/var/mail"]
+}
+
+variable "staying" {
+  description = "Accounts that do not move, with their homes and mail: those of the administrators, say."
+  type        = list(string)
+  default     = []
 }
 
 variable "ports" {

@@ -184,10 +184,14 @@ func TestInspect(t *testing.T) {
 		"not at boot": {func(o, f string) (string, string) {
 			return strings.Replace(o, "enabled enabled", "enabled disabled", 1), f
 		}, "not started at boot"},
-		"port lost":    {func(o, f string) (string, string) { return strings.Replace(o, "*:80 ", "*:81 ", 1), f }, "nothing listens on port 80"},
-		"port taken":   {func(o, f string) (string, string) { return strings.Replace(o, "pid=500,fd=4))\n*:80", "pid=7,fd=4))\n*:80", 1), f }, "port 25 is taken by"},
+		"port lost": {func(o, f string) (string, string) { return strings.Replace(o, "*:80 ", "*:81 ", 1), f }, "nothing listens on port 80"},
+		"port taken": {func(o, f string) (string, string) {
+			return strings.Replace(o, "pid=500,fd=4))\n*:80", "pid=7,fd=4))\n*:80", 1), f
+		}, "port 25 is taken by"},
 		"account gone": {func(o, f string) (string, string) { return o, strings.Replace(f, "account ", "formerly ", 1) }, "account cutover-relay is gone"},
-		"unit changed": {func(o, f string) (string, string) { return strings.Replace(o, "Restart=always", "Restart=neverr", 1), f }, "cutover-tunnel-relay.service was changed"},
+		"unit changed": {func(o, f string) (string, string) {
+			return strings.Replace(o, "Restart=always", "Restart=neverr", 1), f
+		}, "cutover-tunnel-relay.service was changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,239 @@
+// Command demo moves a live web and mail server from an old machine to a new
+// one on this machine, phase by phase with Terraform or OpenTofu, while a client
+// that knows only the old address keeps asking. `make demo` runs it; with KEEP=1
+// the hosts stay up for a look around.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+// site is what the client reads, and user whose mail it reads.
+const (
+	site = "www.example.test"
+	user = "anna"
+)
+
+// relayed are the ports of the procedure.
+var relayed = []int{25, 80, 110, 143, 587}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := demo(ctx, os.Getenv("KEEP") != ""); err != nil {
+		fmt.Fprintln(os.Stderr, "\ndemo:", err)
+		os.Exit(1)
+	}
+}
+
+func demo(ctx context.Context, keep bool) (err error) {
+	heading("Two machines: old (Debian 11, SysV init, Sendmail) and new (Debian 13, systemd, Postfix)")
+	work, err := os.MkdirTemp("", "cutover-demo-")
+	if err != nil {
+		return err
+	}
+	kept := false
+	defer func() {
+		if !kept {
+			os.RemoveAll(work)
+		}
+	}()
+
+	started, err := lab.New(ctx, lab.Options{Progress: step})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if !kept {
+			step("taking the machines down")
+			err = errors.Join(err, started.Close())
+		}
+	}()
+	old, fresh, client, err := boot(ctx, started)
+	if err != nil {
+		return err
+	}
+
+	step("building the provider")
+	tf, err := newTerraform(ctx, work, started, old, fresh)
+	if err != nil {
+		return err
+	}
+	step("the client asks the old address %s for web and mail, from now to the end", old.Address)
+	witness := startWitness(ctx, client, old)
+	defer witness.stop()
+
+	for _, phase := range []struct{ name, means string }{
+		{"prepare", "accounts, homes, and a first rsync while everything is live"},
+		{"rehearse", "rsync again; does the new machine serve?"},
+		{"cutover", "stop the old services, rsync a last time, start the new ones, relay the ports"},
+	} {
+		heading("terraform apply -var phase=%s: %s", phase.name, phase.means)
+		witness.begin(phase.name)
+		if err := tf.apply(ctx, phase.name); err != nil {
+			return err
+		}
+		if phase.name == "cutover" {
+			witness.begin("tunnels")
+			sleep(ctx, 3*time.Second)
+		}
+	}
+
+	heading("The client still calls the old address %s", old.Address)
+	if err := show(ctx, client, old); err != nil {
+		return err
+	}
+	heading("What the client saw at the old address")
+	witness.stop()
+	if err := witness.report(); err != nil {
+		return err
+	}
+	if keep {
+		kept = true
+		return lookAround(started, tf, old, fresh)
+	}
+
+	heading("terraform apply -var phase=retire: every name has moved, the tunnels go")
+	if err := tf.apply(ctx, "retire"); err != nil {
+		return err
+	}
+	return leftovers(ctx, old, fresh)
+}
+
+// boot starts both machines, with content on the old one, and the client.
+func boot(ctx context.Context, started *lab.Lab) (old, fresh *lab.Host, client *lab.Client, err error) {
+	if err := lab.Build(ctx, step, lab.SysV, lab.Trixie); err != nil {
+		return nil, nil, nil, err
+	}
+	step("booting both machines")
+	var wg sync.WaitGroup
+	var oldErr, freshErr error
+	wg.Go(func() {
+		if old, oldErr = started.StartHost(ctx, "old", lab.SysV); oldErr == nil {
+			step("filling the old machine with accounts, sites and mail")
+			oldErr = old.Fill(ctx, lab.Content{})
+		}
+	})
+	wg.Go(func() {
+		if fresh, freshErr = started.StartHost(ctx, "new", lab.Trixie); freshErr == nil {
+			step("setting up the basics of the new machine: its web server knows the sites, their pages it has not")
+			freshErr = fresh.ConfigureSites(ctx, lab.UserNames(12))
+		}
+	})
+	wg.Wait()
+	if err := errors.Join(oldErr, freshErr); err != nil {
+		return nil, nil, nil, err
+	}
+	client, err = started.StartClient(ctx, "client")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return old, fresh, client, errors.Join(old.WaitPorts(ctx, relayed...), fresh.WaitPorts(ctx, relayed...))
+}
+
+// show has real clients do what people do, at the old address.
+func show(ctx context.Context, client *lab.Client, old *lab.Host) error {
+	for _, ask := range []struct {
+		what string
+		argv []string
+		keep []string // the lines worth showing
+	}{
+		{"the page", []string{"curl", "-sS", "-i", "-m", "10", "-H", "Host: " + site, "http://" + old.Address + "/"}, []string{"HTTP/", "X-Served-By", "<title>"}},
+		{"a message in", []string{"swaks", "--server", old.Address, "--to", user + "@example.test", "--from", "friend@example.net",
+			"--h-Subject", "to the old address", "--body", "Does this arrive?"}, []string{"<-  220", "<-  250 2.0.0"}},
+		{"a message out, by submission", []string{"swaks", "--server", old.Address, "--port", "587", "--to", user + "@example.test", "--from", user + "@example.test",
+			"--auth-user", user, "--auth-password", lab.Password(user), "--h-Subject", "submitted"}, []string{"<-  235", "<-  250 2.0.0"}},
+		{"POP3", []string{"curl", "-sS", "-v", "-m", "10", "-u", user + ":" + lab.Password(user), "pop3://" + old.Address + "/"}, []string{"< +OK new", "< +OK Logged", "< +OK 0", "< +OK 1", "messages"}},
+		{"IMAP", []string{"curl", "-sS", "-m", "10", "-u", user + ":" + lab.Password(user), "imap://" + old.Address + "/INBOX;MAILINDEX=*"}, []string{"by new", "Subject"}},
+	} {
+		if ask.what == "IMAP" {
+			sleep(ctx, 2*time.Second) // local delivery
+		}
+		said, err := client.Run(ctx, append([]string{"sh", "-c", `exec "$@" 2>&1`, "sh"}, ask.argv...)...)
+		if err != nil {
+			return fmt.Errorf("%s failed at the old address: %w\n%s", ask.what, err, said)
+		}
+		fmt.Printf("  %s:\n", ask.what)
+		for _, line := range strings.Split(said, "\n") {
+			for _, mark := range ask.keep {
+				if strings.Contains(line, mark) {
+					fmt.Printf("      %s\n", strings.TrimSpace(line))
+					break
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// leftovers says whether anything of the provider is left on the hosts.
+func leftovers(ctx context.Context, hosts ...*lab.Host) error {
+	for _, host := range hosts {
+		tree, err := host.Tree(ctx)
+		if err != nil {
+			return err
+		}
+		for path := range tree {
+			if strings.Contains(path, "cutover-tunnel") || strings.Contains(path, "/etc/cutover") || strings.Contains(path, "/run/cutover") {
+				return fmt.Errorf("%s was left on %s", path, host.Name)
+			}
+		}
+	}
+	fmt.Println("  Nothing of the tunnels is left on either machine: no file, no account, no process.")
+	return nil
+}
+
+// lookAround tells how to go on by hand.
+func lookAround(started *lab.Lab, tf *terraform, old, fresh *lab.Host) error {
+	if err := started.Detach(); err != nil {
+		return err
+	}
+	login := fmt.Sprintf("ssh -i %s -o UserKnownHostsFile=%s root@", started.KeyPath(), started.KnownHostsPath())
+	fmt.Printf(`
+The machines stay up. Look around:
+
+  %[1]s%[2]s      # old
+  %[1]s%[3]s      # new
+  curl -H 'Host: %[4]s' http://%[2]s/     # the old address
+
+Go on with Terraform, in its directory and environment:
+
+  cd %[5]s && . ./environment
+  %[6]s plan -var phase=cutover
+  %[6]s apply -var phase=retire
+
+Take everything down:
+
+  go run ./internal/lab/cmd/lab down && rm -rf %[7]s
+`, login, old.Address, fresh.Address, site, tf.dir, tf.binary, tf.work)
+	return nil
+}
+
+var began = time.Now()
+
+// step says what is being done; long ones follow each other, so that one sees
+// how far it is.
+func step(format string, args ...any) {
+	fmt.Printf("  [%3.0f s] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func heading(format string, args ...any) {
+	fmt.Printf("\n== %s\n", fmt.Sprintf(format, args...))
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
