@@ -1,0 +1,291 @@
+package rsyncpass
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+)
+
+//go:embed survey_old.sh
+var surveyOldText string
+
+//go:embed survey_new.sh
+var surveyNewText string
+
+//go:embed measure.sh
+var measureText string
+
+var (
+	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: surveyOldText}
+	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: surveyNewText}
+	measureScript   = host.Script{Name: "rsyncpass/measure.sh", Text: measureText}
+)
+
+// survey is what both hosts said before anything was changed.
+type survey struct {
+	from, to host.Identity
+	old      oldHost
+	new      newHost
+}
+
+type oldHost struct {
+	os       string
+	clock    string // local time as YYYYMMDDhhmmss
+	epoch    int64
+	rsync    rsyncVersion
+	login    login
+	rootKeys string   // sshd's PermitRootLogin, where it was asked for
+	hostKeys []string // "ssh-ed25519 AAAA…"
+	paths    []directory
+	owners   []owner
+}
+
+// login is where the key of the pass goes on the old host.
+type login struct {
+	user   string // "" where none was found
+	become string
+	home   string
+	keys   string // AuthorizedKeysFile
+}
+
+type newHost struct {
+	os        string
+	rsync     rsyncVersion
+	ssh       string // version text, "" where there is none
+	addresses []netip.Addr
+	paths     []directory
+	unknown   []owner
+}
+
+// directory is one path of a pass on one of the hosts.
+type directory struct {
+	kind   string // "directory", "other" or "missing"
+	real   string // without symbolic links; on the new host, of the nearest that exists
+	kib    int64  // used (old) or free (new) on its file system
+	mount  string
+	inodes int64 // used (old) or free (new), -1 where the file system does not say
+}
+
+type owner struct{ kind, name string }
+
+// rsyncVersion is what rsync --version says.
+type rsyncVersion struct {
+	version  string // "3.2.3", "" where there is no rsync
+	protocol int
+	acls     bool
+	xattrs   bool
+}
+
+// ask surveys both hosts, the new one with the owners that the old one named.
+func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
+	var s survey
+	var err error
+	if s.from, err = from.Identity(ctx); err != nil {
+		return s, err
+	}
+	if s.to, err = to.Identity(ctx); err != nil {
+		return s, err
+	}
+	owners := "owners"
+	if p.UnknownOwners == "ignore" {
+		owners = ""
+	}
+	args := []string{s.from.User, s.from.Become, s.to.Address, owners}
+	for _, each := range p.Paths {
+		args = append(args, each.Source)
+	}
+	answer, err := from.Run(ctx, host.Sh(surveyOldScript, args...))
+	if err != nil {
+		return s, err
+	}
+	if err := s.old.parse(string(answer.Stdout), len(p.Paths)); err != nil {
+		return s, fmt.Errorf("on host %q: %w", from.Name(), err)
+	}
+
+	args = nil
+	for _, each := range p.Paths {
+		args = append(args, each.target())
+	}
+	var asked strings.Builder
+	for _, o := range s.old.owners {
+		asked.WriteString(o.kind + " " + o.name + "\n")
+	}
+	cmd := host.Sh(surveyNewScript, args...)
+	cmd.Stdin = strings.NewReader(asked.String())
+	if answer, err = to.Run(ctx, cmd); err != nil {
+		return s, err
+	}
+	if err := s.new.parse(string(answer.Stdout), len(p.Paths)); err != nil {
+		return s, fmt.Errorf("on host %q: %w", to.Name(), err)
+	}
+	return s, nil
+}
+
+func (o *oldHost) parse(stdout string, paths int) error {
+	o.paths = make([]directory, paths)
+	answered := 0
+	for _, line := range strings.Split(stdout, "\n") {
+		what, rest, _ := strings.Cut(line, "\t")
+		fields := strings.Split(rest, "\t")
+		switch what {
+		case "os":
+			o.os = rest
+		case "clock":
+			o.clock = rest
+		case "epoch":
+			o.epoch, _ = strconv.ParseInt(rest, 10, 64)
+		case "rsync":
+			o.rsync.parse(rest)
+		case "permitrootlogin":
+			o.rootKeys = rest
+		case "login":
+			if len(fields) == 4 {
+				o.login = login{user: fields[0], become: fields[1], home: fields[2], keys: fields[3]}
+			}
+		case "hostkey":
+			if strings.Contains(rest, " ") && !slices.Contains(o.hostKeys, rest) {
+				o.hostKeys = append(o.hostKeys, rest)
+			}
+		case "owner":
+			if len(fields) == 2 && fields[1] != "" {
+				o.owners = append(o.owners, owner{fields[0], fields[1]})
+			}
+		case "path":
+			if number, d, ok := parseDirectory(fields); ok && number <= paths {
+				o.paths[number-1] = d
+				answered++
+			}
+		}
+	}
+	slices.SortFunc(o.owners, func(a, b owner) int { return strings.Compare(a.kind+" "+a.name, b.kind+" "+b.name) })
+	if answered != paths || o.clock == "" {
+		return fmt.Errorf("%s gave no full answer (%d of %d paths); it printed:\n%s", surveyOldScript.Name, answered, paths, stdout)
+	}
+	return nil
+}
+
+func (n *newHost) parse(stdout string, paths int) error {
+	n.paths = make([]directory, paths)
+	answered := 0
+	for _, line := range strings.Split(stdout, "\n") {
+		what, rest, _ := strings.Cut(line, "\t")
+		fields := strings.Split(rest, "\t")
+		switch what {
+		case "os":
+			n.os = rest
+		case "rsync":
+			n.rsync.parse(rest)
+		case "ssh":
+			n.ssh = rest
+		case "address":
+			address, err := netip.ParseAddr(rest)
+			if err == nil && !address.IsLoopback() && !address.IsLinkLocalUnicast() && !slices.Contains(n.addresses, address) {
+				n.addresses = append(n.addresses, address)
+			}
+		case "unknown":
+			if len(fields) == 2 {
+				n.unknown = append(n.unknown, owner{fields[0], fields[1]})
+			}
+		case "path":
+			if number, d, ok := parseDirectory(fields); ok && number <= paths {
+				if len(fields) == 7 && fields[5] == "0" {
+					d.inodes = -1 // a file system that makes inodes as it needs them
+				} else if len(fields) == 7 {
+					d.inodes = figure(fields[6])
+				}
+				n.paths[number-1] = d
+				answered++
+			}
+		}
+	}
+	if answered != paths {
+		return fmt.Errorf("%s gave no full answer (%d of %d paths); it printed:\n%s", surveyNewScript.Name, answered, paths, stdout)
+	}
+	return nil
+}
+
+// parseDirectory reads "number kind real kib mount inodes".
+func parseDirectory(fields []string) (number int, d directory, ok bool) {
+	if len(fields) < 2 {
+		return 0, d, false
+	}
+	number, err := strconv.Atoi(fields[0])
+	if err != nil || number < 1 {
+		return 0, d, false
+	}
+	d = directory{kind: fields[1], inodes: -1, kib: -1}
+	if len(fields) >= 6 {
+		d.real, d.kib, d.mount, d.inodes = fields[2], figure(fields[3]), fields[4], figure(fields[5])
+	}
+	return number, d, true
+}
+
+// figure reads a number of df, which says "-" where it has none.
+func figure(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// parse takes one line of rsync --version.
+func (v *rsyncVersion) parse(line string) {
+	fields := strings.Fields(line)
+	if len(fields) >= 3 && fields[0] == "rsync" && fields[1] == "version" {
+		v.version = strings.TrimPrefix(fields[2], "v")
+		if len(fields) >= 6 && fields[3] == "protocol" {
+			v.protocol, _ = strconv.Atoi(fields[5])
+		}
+	}
+	for _, capability := range strings.Split(line, ",") {
+		switch strings.TrimSpace(capability) {
+		case "ACLs":
+			v.acls = true
+		case "xattrs":
+			v.xattrs = true
+		}
+	}
+}
+
+// measure asks both hosts how much the paths hold: sums in KiB and files.
+func (p Pass) measure(ctx context.Context, from, to host.Host) (there, here [][2]int64, err error) {
+	var sources, targets []string
+	for _, each := range p.Paths {
+		sources, targets = append(sources, each.Source), append(targets, each.target())
+	}
+	if there, err = measureOn(ctx, from, sources); err != nil {
+		return nil, nil, err
+	}
+	here, err = measureOn(ctx, to, targets)
+	return there, here, err
+}
+
+func measureOn(ctx context.Context, h host.Host, directories []string) ([][2]int64, error) {
+	answer, err := h.Run(ctx, host.Sh(measureScript, directories...))
+	if err != nil {
+		return nil, err
+	}
+	sizes := make([][2]int64, len(directories))
+	answered := 0
+	for _, line := range strings.Split(string(answer.Stdout), "\n") {
+		fields := strings.Split(line, "\t")
+		if len(fields) != 4 || fields[0] != "measured" {
+			continue
+		}
+		if number, err := strconv.Atoi(fields[1]); err == nil && number >= 1 && number <= len(sizes) {
+			sizes[number-1] = [2]int64{figure(fields[2]), figure(fields[3])}
+			answered++
+		}
+	}
+	if answered != len(sizes) {
+		return nil, fmt.Errorf("on host %q: %s gave no full answer; it printed:\n%s", h.Name(), measureScript.Name, answer.Stdout)
+	}
+	return sizes, nil
+}

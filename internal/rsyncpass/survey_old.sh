@@ -1,0 +1,103 @@
+# What a pass has to know of the old host, in one round trip. It only reads.
+#
+#   $1       login by which the provider is connected
+#   $2       how it becomes root there: sudo, doas or nothing
+#   $3       address of the new host, for sshd's Match blocks
+#   $4       "owners" to list who owns what, "" not to
+#   $5...    directories
+#
+# Prints lines of a word, a tab and a value; fields of a value are parted by
+# tabs too. Exit code 0, also where something is missing.
+set -u
+login=$1
+become=$2
+client=$3
+owners=$4
+shift 4
+tab=$(printf '\t')
+say() {
+	printf '%s' "$1"
+	shift
+	for field; do printf '\t%s' "$field"; done
+	printf '\n'
+}
+
+# shellcheck disable=SC1091 # a file of the host
+os=$([ -r /etc/os-release ] && . /etc/os-release && printf '%s %s' "${ID-}" "${ID_LIKE-}") || os=
+if [ -z "$os" ]; then
+	if [ -f /etc/debian_version ]; then os=debian; elif [ -f /etc/redhat-release ]; then os=rhel; fi
+fi
+say os "$os"
+say clock "$(date +%Y%m%d%H%M%S)"
+say epoch "$(date +%s)"
+if command -v rsync >/dev/null 2>&1; then
+	rsync --version 2>/dev/null | sed "s/^/rsync$tab/"
+fi
+
+# The login for the key: the provider's own, if root's rights can be had there
+# without a password, else root, if sshd lets root in by key.
+config() {
+	sshd -T -C "user=$1,host=$client,addr=$client" 2>/dev/null || sshd -T 2>/dev/null
+}
+setting() {
+	config "$1" | awk -v key="$2" '$1 == key { sub(/^[^ ]+ /, ""); print; exit }'
+}
+user=$login
+method=$become
+case $become in
+sudo) su -s /bin/sh "$login" -c 'sudo -n -k true' </dev/null >/dev/null 2>&1 || user= ;;
+doas) su -s /bin/sh "$login" -c 'doas -n true' </dev/null >/dev/null 2>&1 || user= ;;
+esac
+if [ -z "$user" ]; then
+	permit=$(setting root permitrootlogin)
+	say permitrootlogin "${permit:-unknown}"
+	case $permit in
+	yes | without-password | prohibit-password | forced-commands-only)
+		user=root
+		method=
+		;;
+	esac
+fi
+if [ -n "$user" ]; then
+	home=$(getent passwd "$user" 2>/dev/null | cut -d: -f6)
+	[ -n "$home" ] || home=$(awk -F: -v user="$user" '$1 == user { print $6; exit }' /etc/passwd)
+	keys=$(setting "$user" authorizedkeysfile)
+	keys=${keys%% *}
+	[ -n "$keys" ] || keys=.ssh/authorized_keys
+	say login "$user" "$method" "$home" "$keys"
+fi
+
+# Host keys, to pin on the new host.
+{
+	config "$login" | sed -n 's/^hostkey //p'
+	for file in /etc/ssh/ssh_host_*_key; do echo "$file"; done
+} | sort -u | while IFS= read -r file; do
+	if [ -f "$file.pub" ]; then say hostkey "$(cut -d' ' -f1,2 "$file.pub" | head -n 1)"; fi
+done
+
+number=0
+for path; do
+	number=$((number + 1))
+	if [ -d "$path" ]; then
+		real=$(cd -P "$path" && pwd -P)
+		space=$(df -Pk "$path" 2>/dev/null | awk 'END { print $(NF-3) "\t" $NF }')
+		inodes=$(df -Pi "$path" 2>/dev/null | awk 'END { print $(NF-3) }')
+		say path "$number" directory "$real" "$space" "$inodes"
+	elif [ -e "$path" ]; then
+		say path "$number" other
+	else
+		say path "$number" missing
+	fi
+done
+
+[ -n "$owners" ] || exit 0
+for path; do
+	[ -d "$path" ] || continue
+	if find "$path/" -maxdepth 0 -printf '' 2>/dev/null; then
+		find "$path/" -printf 'owner\tuser\t%u\nowner\tgroup\t%g\n' 2>/dev/null
+	else
+		find "$path/" -exec ls -ldq {} + 2>/dev/null |
+			awk '$1 ~ /^[-dlpscb][-rwxsStT]/ { print "owner\tuser\t" $3; print "owner\tgroup\t" $4 }'
+	fi
+done | awk '!seen[$0]++'
+exit 0
