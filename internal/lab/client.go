@@ -1,12 +1,15 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Client is a network namespace with addresses of its own on the lab's bridge,
@@ -32,20 +35,28 @@ func (l *Lab) StartClient(ctx context.Context, name string) (*Client, error) {
 	v4, v6 := l.address(number)
 	c := &Client{Name: name, Address: v4, Address6: v6}
 	cgroup := fmt.Sprintf("%s/client%d", cgroupOf(l.index), number)
-	keeper := exec.Command("unshare", "--mount", "--net", "sh", "-c", script("client.sh"), "client.sh", cgroup)
-	started, err := startKeeper(keeper)
+	args := append([]string{"--mount", "sh", "-c", script("client.sh"), "client.sh", cgroup}, l.plugArguments('c', number)...)
+	cmd := exec.Command("unshare", args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	keeper, err := startKeeper(cmd)
 	if err != nil {
 		return nil, fmt.Errorf("client %s: %w", name, err)
 	}
-	c.pid, c.ended = keeper.Process.Pid, started.ended
+	c.pid, c.ended = cmd.Process.Pid, keeper.ended
 	l.clients = append(l.clients, c)
-	if err := started.waitNamespace(ctx); err != nil {
-		return nil, fmt.Errorf("client %s: %w", name, err)
+	for ctx.Err() == nil {
+		select {
+		case <-c.ended:
+			return nil, fmt.Errorf("client %s: %s", name, strings.TrimSpace(stderr.String()))
+		case <-time.After(5 * time.Millisecond):
+		}
+		// The script becomes sleep once all is done.
+		if command, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.pid)); err == nil && string(command) == "sleep\n" {
+			return c, nil
+		}
 	}
-	if err := l.plug(ctx, fmt.Sprintf("%sc%d", bridgeName(l.index), number), c.pid, number); err != nil {
-		return nil, fmt.Errorf("client %s: %w", name, err)
-	}
-	return c, started.proceed()
+	return nil, fmt.Errorf("client %s: %w", name, ctx.Err())
 }
 
 // Run runs a program of this machine (curl, swaks, nc) in the client's network

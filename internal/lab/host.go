@@ -91,28 +91,19 @@ func (l *Lab) boot(ctx context.Context, name string, k Kind, base string) (*Host
 	}
 	defer console.Close()
 	cgroup := fmt.Sprintf("%s/host%d", cgroupOf(l.index), number)
-	cmd := exec.Command("unshare", "--mount", "--net", "sh", "-c", script("guest.sh"), "guest.sh",
-		h.dir, cgroup, h.link()+"-"+name, name, base)
+	args := []string{"--mount", "sh", "-c", script("guest.sh"), "guest.sh", h.dir, cgroup, h.link() + "-" + name, name, base}
+	cmd := exec.Command("unshare", append(args, l.plugArguments('h', number)...)...)
 	cmd.Stdout, cmd.Stderr = console, console
 	if h.keeper, err = startKeeper(cmd); err != nil {
 		return nil, err
 	}
 	h.ended = h.keeper.ended
 	l.hosts = append(l.hosts, h)
-	if err := h.keeper.waitNamespace(ctx); err != nil {
-		return nil, err
-	}
-	if err := l.plug(ctx, h.link(), cmd.Process.Pid, number); err != nil {
-		return nil, err
-	}
-	if err := h.keeper.proceed(); err != nil {
-		return nil, err
-	}
 	return h, l.introduce(ctx, h)
 }
 
 // link is the host's link on the machine's side.
-func (h *Host) link() string { return fmt.Sprintf("%sh%d", bridgeName(h.lab.index), h.number) }
+func (h *Host) link() string { return h.lab.linkName('h', h.number) }
 
 func (h *Host) consolePath() string { return filepath.Join(h.dir, "console.log") }
 
@@ -272,14 +263,23 @@ func (h *Host) Reboot(ctx context.Context) error {
 }
 
 // Cut takes the host's link down on the bridge's side: packets are lost and
-// nobody is told, as with a pulled cable.
+// nobody is told, as with a pulled cable. It lasts over a reboot.
 func (h *Host) Cut(ctx context.Context) error {
+	if err := os.WriteFile(h.cutMarker(), nil, 0o644); err != nil {
+		return err
+	}
 	_, err := output(ctx, "ip", "link", "set", h.link(), "down")
 	return err
 }
 
 // Mend undoes Cut.
 func (h *Host) Mend(ctx context.Context) error {
+	if err := os.Remove(h.cutMarker()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	_, err := output(ctx, "ip", "link", "set", h.link(), "up")
 	return err
 }
+
+// cutMarker is the file that tells guest.sh of a cut.
+func (h *Host) cutMarker() string { return filepath.Join(h.dir, "cut") }

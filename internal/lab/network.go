@@ -36,6 +36,19 @@ func (l *Lab) address(number int) (v4, v6 string) {
 	return fmt.Sprintf("%s.%d", subnet4(l.index), number), netip.MustParseAddr(fmt.Sprintf("%s::%d", subnet6(l.index), number)).String()
 }
 
+// plugArguments are what guest.sh and client.sh want to know of the network,
+// for the link on the bridge's side of a host ('h') or client ('c').
+func (l *Lab) plugArguments(kind rune, number int) []string {
+	v4, v6 := l.address(number)
+	// 02 is a locally administered address; the rest says whose it is.
+	mac := fmt.Sprintf("02:63:76:6c:%02x:%02x", l.index, number)
+	return []string{bridgeName(l.index), l.linkName(kind, number), mac, v4 + "/24", v6 + "/64"}
+}
+
+func (l *Lab) linkName(kind rune, number int) string {
+	return fmt.Sprintf("%s%c%d", bridgeName(l.index), kind, number)
+}
+
 func (l *Lab) createBridge(ctx context.Context) error {
 	bridge := bridgeName(l.index)
 	v4, v6 := l.address(1)
@@ -47,32 +60,6 @@ func (l *Lab) createBridge(ctx context.Context) error {
 		{"address", "add", v6 + "/64", "dev", bridge, "nodad"},
 	} {
 		if _, err := output(ctx, "ip", args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// plug joins the network namespace of a process to the bridge: link on the
-// bridge's side, eth0 with the number's addresses on the other. It gives no
-// default route, so that nothing leaves the lab.
-func (l *Lab) plug(ctx context.Context, link string, pid, number int) error {
-	v4, v6 := l.address(number)
-	target := strconv.Itoa(pid)
-	inside := []string{"--net", "--target", target, "ip"}
-	if _, err := output(ctx, "ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", target); err != nil {
-		return err
-	}
-	if _, err := output(ctx, "ip", "link", "set", link, "master", bridgeName(l.index), "up"); err != nil {
-		return err
-	}
-	for _, args := range [][]string{
-		{"link", "set", "lo", "up"},
-		{"address", "add", v4 + "/24", "dev", "eth0"},
-		{"address", "add", v6 + "/64", "dev", "eth0", "nodad"},
-		{"link", "set", "eth0", "up"},
-	} {
-		if _, err := output(ctx, "nsenter", append(inside, args...)...); err != nil {
 			return err
 		}
 	}

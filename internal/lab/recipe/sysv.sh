@@ -17,6 +17,7 @@ dnl The IPv6 sockets take IPv4 as well; a second socket for it could not be boun
 DAEMON_OPTIONS(`Family=inet6, Name=MTA, Port=smtp')dnl
 DAEMON_OPTIONS(`Family=inet6, Name=MSP, Port=submission, Modifiers=E')dnl
 define(`confPRIVACY_FLAGS', `needmailhelo,needexpnhelo,needvrfyhelo,restrictqrun,restrictexpand,nobodyreturn,authwarnings')dnl
+define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
 define(`confTO_IDENT', `0')dnl
 define(`confMAX_DAEMON_CHILDREN', `100')dnl
 define(`PROCMAIL_MAILER_PATH', `/usr/bin/procmail')dnl
@@ -28,6 +29,10 @@ MAILER_DEFINITIONS
 MAILER(`local')dnl
 MAILER(`smtp')dnl
 MC
+# Without DNS, Sendmail would defer what it cannot look up: mail from any foreign domain. So neither it nor the C
+# library asks.
+printf 'passwd\tfiles\nhosts\tfiles\naliases\tfiles\n' >/etc/mail/service.switch
+sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
 printf 'localhost\nexample.test\n' >/etc/mail/local-host-names
 install -d -o smmta -g smmsp -m 2750 /var/lib/sendmail/host_status
 m4 /etc/mail/sendmail.mc >/etc/mail/sendmail.cf
