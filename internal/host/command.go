@@ -22,20 +22,20 @@ func (c Command) String() string {
 	return shown
 }
 
-// line is the command as one line for the login shell. A script travels as an
-// argument of sh, so that the input stays free for data.
-func (c Command) line() (string, error) {
+// words is the command as an argument vector. A script travels as an argument
+// of sh, so that the input stays free for data.
+func (c Command) words() ([]string, error) {
 	argv := c.Argv
 	if c.Script.Text != "" {
 		argv = append([]string{"sh", "-c", c.Script.Text, c.Script.Name}, c.Argv...)
 	}
 	if len(argv) == 0 || argv[0] == "" {
-		return "", errors.New("an empty command")
+		return nil, errors.New("an empty command")
 	}
 	for _, word := range argv {
 		if !sh.Valid(word) {
-			return "", fmt.Errorf("an argument of %s contains a NUL byte, which no program can be given: %q", c, word)
+			return nil, fmt.Errorf("an argument of %s contains a NUL byte, which no program can be given: %q", c, word)
 		}
 	}
-	return sh.Join(argv...), nil
+	return argv, nil
 }
