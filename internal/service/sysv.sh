@@ -1,0 +1,203 @@
+# Services of SysV init. $service is the name of a script in /etc/init.d.
+# shellcheck disable=SC2154 # $patience comes from set.sh
+
+# processes prints all processes: number, state, parent, group (proc(5)).
+processes() {
+	cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/^\([0-9]*\) (.*) \([A-Za-z]\) \([0-9]*\) \([0-9]*\) .*/\1 \2 \3 \4/p'
+}
+
+sysv_name() { service=$1; }
+
+sysv_exists() { [ -x "/etc/init.d/$service" ]; }
+
+# pids prints the processes that the service's pid files name and that are
+# alive. Which files these are the script may say; the rest is custom.
+sysv_pids() {
+	mentioned=$(grep -o '/[A-Za-z0-9/._-]*\.pid' "/etc/init.d/$service" 2>/dev/null)
+	for file in $mentioned "/var/run/$service.pid" "/var/run/$service"/*.pid "/var/run/$service"/*/*.pid; do
+		[ -f "$file" ] || continue
+		read -r pid _ <"$file" 2>/dev/null || [ -n "${pid-}" ] || continue
+		case $pid in
+		'' | *[!0-9]*) ;;
+		*) if kill -0 "$pid" 2>/dev/null; then echo "$pid"; fi ;;
+		esac
+	done | sort -u
+}
+
+# programs prints the binaries that the script names as its daemons.
+sysv_programs() {
+	sed -n "s/^[[:space:]]*[A-Z_]*DAEMON=[\"']\{0,1\}\(\/[A-Za-z0-9\/._\$-]*\)[\"']\{0,1\}.*/\1/p" "/etc/init.d/$service" |
+		while read -r program; do
+			case $program in
+			*/\$NAME) program=${program%/*}/$(sed -n "s/^[[:space:]]*NAME=[\"']\{0,1\}\([A-Za-z0-9._-]*\).*/\1/p" "/etc/init.d/$service" | head -n 1) ;;
+			esac
+			[ -x "$program" ] || continue
+			program=$(readlink -f "$program")
+			# A script runs as its interpreter, which tells nothing.
+			[ "$(head -c 2 "$program")" = '#!' ] || echo "$program"
+		done | sort -u
+}
+
+# running_programs prints the processes that run one of the programs listed in
+# a file.
+running_programs() { # FILE
+	# shellcheck disable=SC2012 # the names are numbers; ls reads all links at once
+	ls -l /proc/[0-9]*/exe 2>/dev/null | awk '
+		FNR == NR { wanted[$1] = 1; next }
+		/ -> / {
+			sub(/ \(deleted\)$/, "")
+			program = $0; sub(/.* -> /, "", program)
+			pid = $0; sub(/\/exe -> .*/, "", pid); sub(/.*\/proc\//, "", pid)
+			if (program in wanted) print pid
+		}' "$1" -
+}
+
+# alive prints the processes of the daemons themselves.
+sysv_alive() {
+	sysv_pids
+	list=$(mktemp /tmp/cutover-service.XXXXXX) || return
+	sysv_programs >"$list"
+	if [ -s "$list" ]; then running_programs "$list"; fi
+	rm -f "$list"
+}
+
+# A status action is believed when it says that nothing runs (exit codes of
+# the LSB: 1 to 3). When it says that something runs, it may be one that
+# always says so, as Sendmail's does on Debian: then a process must be there,
+# where it can be known which.
+sysv_running() {
+	code=4
+	if grep -q 'status' "/etc/init.d/$service"; then
+		"/etc/init.d/$service" status >/dev/null 2>&1 </dev/null
+		code=$?
+	fi
+	case $code in
+	0) [ -z "$(sysv_programs)" ] || [ -n "$(sysv_alive)" ] ;;
+	1 | 2 | 3) return 1 ;;
+	*) [ -n "$(sysv_alive)" ] ;;
+	esac
+}
+
+sysv_stopped() { ! sysv_running; }
+
+sysv_settle() { :; }
+
+# links prints the service's start links of the runlevels that it may boot to.
+sysv_links() {
+	level=$(sed -n 's/^[^#:]*:\([2-5]\):initdefault:.*/\1/p' /etc/inittab 2>/dev/null)
+	for dir in "/etc/rc${level:-2}.d" "/etc/rc.d/rc${level:-2}.d" /etc/rcS.d; do
+		for link in "$dir"/S[0-9][0-9]"$service"; do
+			if [ -h "$link" ] || [ -e "$link" ]; then echo "$link"; fi
+		done
+	done
+}
+
+sysv_enabled() { [ -n "$(sysv_links)" ]; }
+
+sysv_words() { :; }
+
+sysv_known() { ls /etc/init.d; }
+
+# action runs an action of the script with the bare environment of a boot, and
+# with files for its output: a daemon that keeps them open would keep the
+# connection open, too.
+sysv_action() { # ACTION
+	log=$(mktemp /tmp/cutover-service.XXXXXX) || return 1
+	env -i PATH="$PATH" LC_ALL=C TERM=dumb "/etc/init.d/$service" "$1" >"$log" 2>&1 </dev/null
+	code=$?
+	tail -n 8 "$log" >&2
+	rm -f "$log"
+	return "$code"
+}
+
+sysv_start() { sysv_action start; }
+
+sysv_restart() { sysv_action restart; }
+
+# groups prints the process groups of the daemons themselves, which no process
+# but init has started. Sessions that a daemon has let go, such as logins, have
+# groups of their own; whatever this script runs under is never among them.
+sysv_groups() {
+	alive=$(sysv_alive | tr '\n' ' ')
+	processes | awk -v alive=" $alive" -v self="$$" '
+		{ parent[$1] = $3; group[$1] = $4 }
+		END {
+			for (pid = self; pid > 1 && pid in parent; pid = parent[pid]) ours[group[pid]] = 1
+			for (pid in parent)
+				if (index(alive, " " pid " ") && parent[pid] == 1 && !(group[pid] in ours)) found[group[pid]] = 1
+			for (g in found) print g
+		}'
+}
+
+# members prints the processes of some groups that are not zombies.
+members() { # GROUPS
+	processes | awk -v groups=" $1 " '$2 != "Z" && index(groups, " " $4 " ") { print $1 }'
+}
+
+# stop does not leave children of the daemon behind: what still runs after ten
+# seconds, such as an SMTP session that a client does not end, is ended.
+sysv_stop() {
+	groups=$(sysv_groups | tr '\n' ' ')
+	sysv_action stop
+	code=$?
+	waited=0
+	while [ -n "$(members "$groups")" ] && [ "$waited" -lt "$patience" ]; do
+		# shellcheck disable=SC2046 # a list of numbers
+		[ "$waited" -ne 10 ] || kill $(members "$groups") 2>/dev/null
+		sleep 1
+		waited=$((waited + 1))
+	done
+	for pid in $(members "$groups"); do
+		echo "still running: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)" >&2
+		code=1
+	done
+	return "$code"
+}
+
+# in_turn runs a command alone: insserv has no lock of its own.
+in_turn() { # COMMAND...
+	tries=0
+	until mkdir /var/run/cutover-service.lock 2>/dev/null; do
+		tries=$((tries + 1))
+		# Whoever made it has been killed: no run takes this long.
+		[ "$tries" -lt 30 ] || rmdir /var/run/cutover-service.lock 2>/dev/null
+		sleep 1
+	done
+	log=$("$@" 2>&1 </dev/null)
+	code=$?
+	rmdir /var/run/cutover-service.lock
+	[ "$code" -eq 0 ] || printf '%s\n' "$log" >&2
+	return "$code"
+}
+
+has_links() {
+	for link in /etc/rc?.d/[SK][0-9][0-9]"$service"; do
+		if [ -h "$link" ]; then return 0; fi
+	done
+	return 1
+}
+
+sysv_enable() {
+	if command -v update-rc.d >/dev/null 2>&1; then
+		has_links || in_turn update-rc.d "$service" defaults || return 1
+		sysv_enabled || in_turn update-rc.d "$service" enable
+	elif command -v chkconfig >/dev/null 2>&1; then
+		in_turn chkconfig "$service" on
+	else
+		echo "there is neither update-rc.d nor chkconfig" >&2
+		return 1
+	fi
+}
+
+sysv_disable() {
+	if command -v update-rc.d >/dev/null 2>&1; then
+		in_turn update-rc.d "$service" disable
+	elif command -v chkconfig >/dev/null 2>&1; then
+		in_turn chkconfig "$service" off
+	else
+		echo "there is neither update-rc.d nor chkconfig" >&2
+		return 1
+	fi
+}
+
+sysv_explain() { "/etc/init.d/$service" status 2>&1 </dev/null | tail -n 6; }
