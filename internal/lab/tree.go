@@ -22,7 +22,7 @@ var volatile = []string{
 	"/proc", "/sys", "/dev", "/tmp", "/var/tmp", "/var/log", "/var/cache",
 	"/var/spool/postfix", "/var/spool/mqueue", "/var/spool/mqueue-client",
 	"/var/lib/systemd", "/var/lib/urandom", "/var/lib/initscripts", "/var/lib/sendmail", "/var/lib/postfix", "/var/lib/dovecot",
-	"/var/lib/logrotate", "/var/lib/rsyslog", "/var/lib/private",
+	"/var/lib/logrotate", "/var/lib/rsyslog", "/var/lib/private", "/var/lib/sudo",
 	"/etc/mtab", "/etc/adjtime", "/etc/.pwd.lock", "/etc/ld.so.cache", "/etc/mail/*.db", "/etc/mail/smsendmail*", "/etc/mail/tls",
 	"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
 }
