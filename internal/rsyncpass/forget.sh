@@ -2,8 +2,7 @@
 # the half-transferred files of one that did not end well. No data of users.
 #
 #   $1       log
-#   $2...    target directories to search for half-transferred files; none
-#            after a pass that ended well, which leaves none
+#   $2...    target directories
 set -eu
 log=$1
 shift

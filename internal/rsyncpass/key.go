@@ -34,7 +34,7 @@ var (
 // prepare makes the pass's directory on the new host, with a fresh key in it,
 // and returns it and the public key.
 func (p Pass) prepare(ctx context.Context, to host.Host, l plan) (dir, public string, err error) {
-	args := []string{l.chain, logs, l.keyType, l.keyBits, l.comment, l.sshConfig}
+	args := []string{l.chain, LogPath(p.ID), l.keyType, l.keyBits, l.comment, l.sshConfig}
 	for _, each := range p.Paths {
 		args = append(args, each.target())
 	}

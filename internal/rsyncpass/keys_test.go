@@ -179,7 +179,7 @@ func TestPrepareAndClear(t *testing.T) {
 		}
 		text := strings.Replace(prepareText, "run=/run\n", "run="+dir+"/run\n", 1)
 		prepare := func() []string {
-			args := append(append([]string{}, shell[1:]...), "-c", text, "prepare.sh", "aaa", dir+"/var/passes", "ed25519", "", "cutover-pass-aaa",
+			args := append(append([]string{}, shell[1:]...), "-c", text, "prepare.sh", "aaa", dir+"/var/passes/x.log", "ed25519", "", "cutover-pass-aaa",
 				"Host x\nIdentityFile %DIR%/key", dir+"/srv/deep/target", dir+"/top")
 			cmd := exec.Command(shell[0], args...) //nolint:gosec // a test's own
 			cmd.Stdin = strings.NewReader("x ssh-ed25519 AAAA\n")

@@ -1,17 +1,21 @@
-# How much the given directories hold. It reads every directory in them, so it
-# is asked only where the file systems' own figures leave it open.
+# How much the given directories hold. It looks at every file in them, so it is
+# asked only where the file systems' own figures leave it open. walk.sh goes
+# before it.
 #
 #   $1...    directories; one that is missing holds nothing
+#   stdin    exclude patterns, a line each
 #
 # Prints for each a line "measured N KIBIBYTES FILES", parted by tabs.
 set -u
+# shellcheck disable=SC2034 # for walk
+excludes=$(cat)
 number=0
 for path; do
 	number=$((number + 1))
-	kib=0 files=0
-	if [ -d "$path" ]; then
-		kib=$(du -sk "$path/" 2>/dev/null | awk 'END { print $1 + 0 }')
-		files=$(find "$path/" -exec printf '.%.0s' {} + 2>/dev/null | wc -c | tr -d ' ')
-	fi
-	printf 'measured\t%s\t%s\t%s\n' "$number" "$kib" "$files"
+	if [ -d "$path" ]; then walk "$path" sizes; fi |
+		awk -v number="$number" '
+			$2 > 1 && seen[$3]++ { next } # another name of the same file
+			{ kib += $1; files++ }
+			END { printf "measured\t%d\t%.0f\t%.0f\n", number, kib, files }'
 done
+exit 0

@@ -115,7 +115,7 @@ func (w witness) seeLog() string {
 func (w witness) missing(ctx context.Context, i int) string {
 	ctx, cancel := context.WithTimeout(ctx, measureTime)
 	defer cancel()
-	one := Pass{Paths: w.pass.Paths[i : i+1]}
+	one := Pass{Paths: w.pass.Paths[i : i+1], Excludes: w.pass.Excludes}
 	there, here, err := one.measure(ctx, w.from, w.to)
 	if err != nil || there[0][0] <= here[0][0] {
 		return ""

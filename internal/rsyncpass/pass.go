@@ -90,6 +90,9 @@ func (p Pass) Validate() error {
 		if pattern == "" || strings.ContainsAny(pattern, "\n\r\x00") {
 			return fmt.Errorf("the exclude pattern %q is empty or contains a line end", pattern)
 		}
+		if pattern == "!" || strings.HasPrefix(pattern, "+ ") || strings.HasPrefix(pattern, "- ") {
+			return fmt.Errorf("%q is a filter rule of rsync, not a pattern; write the pattern alone", pattern)
+		}
 	}
 	if p.BandwidthLimit < 0 {
 		return fmt.Errorf("the bandwidth limit %d is negative", p.BandwidthLimit)

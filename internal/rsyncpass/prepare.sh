@@ -3,7 +3,7 @@
 # that still runs, for two at a time would undo each other's work.
 #
 #   $1       chain
-#   $2       directory for logs
+#   $2       log of the pass, begun anew
 #   $3       type of the key, as ssh-keygen names it
 #   $4       bits of the key, "" for the type's own
 #   $5       comment of the key
@@ -14,7 +14,7 @@
 # Prints the pass's directory and the public key, a line each.
 set -eu
 umask 077
-chain=$1 logs=$2 type=$3 bits=$4 comment=$5 config=$6
+chain=$1 log=$2 type=$3 bits=$4 comment=$5 config=$6
 shift 6
 run=/run
 [ -d /run ] || run=/var/run
@@ -41,8 +41,10 @@ while left=$(ours) && [ -n "$left" ]; do
 done
 rm -rf "$dir"
 
+logs=${log%/*}
 (umask 022 && mkdir -p "$run/cutover" "${logs%/*}")
 mkdir -p "$dir" "$logs"
+rm -f "$log"
 cat >"$dir/known_hosts"
 printf '%s\n' "$config" | sed "s,%DIR%,$dir,g" >"$dir/ssh_config"
 if [ -n "$bits" ]; then

@@ -112,12 +112,11 @@ func (w witness) pullAll(ctx context.Context, dir string, result Result) (Result
 	return result, errors.Join(failed...)
 }
 
-// Forget takes away what a pass left on the new host on purpose: its log. No
-// copied file is touched. After a pass that did not end well (unfinished), it
-// also looks for half-transferred files in the targets, and for what the pass
+// Forget takes away what a pass left on the new host on purpose: its log, and
+// the half-transferred files of one that broke off. No whole file is touched.
+// After a pass that did not end well (unfinished), it also looks for what that
 // may have left on either host when it was cut off; only then it needs from.
 func Forget(ctx context.Context, from, to host.Host, p Pass, unfinished bool) error {
-	args := []string{LogPath(p.ID)}
 	if unfinished {
 		there, err := from.Identity(ctx)
 		if err != nil {
@@ -132,9 +131,10 @@ func Forget(ctx context.Context, from, to host.Host, p Pass, unfinished bool) er
 		if err := l.cleanUp(ctx, from, to); err != nil {
 			return err
 		}
-		for _, each := range p.Paths {
-			args = append(args, each.target())
-		}
+	}
+	args := []string{LogPath(p.ID)}
+	for _, each := range p.Paths {
+		args = append(args, each.target())
 	}
 	_, err := to.Run(ctx, host.Sh(forgetScript, args...))
 	return err

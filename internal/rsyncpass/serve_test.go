@@ -79,10 +79,10 @@ func serve(t *testing.T, shell []string, script, become, asked string) (stdout, 
 // What rsync clients of several versions ask for, as they were seen to.
 func TestServeLetsAReadingRsyncThrough(t *testing.T) {
 	tests := map[string]string{
-		"rsync --server --sender -lHogDtpAXrSze.iLsfxCIvu --bwlimit=1000 . 1/": "rsync<--server><--sender><-lHogDtpAXrSze.iLsfxCIvu><--bwlimit=1000><.></home/>",
-		"rsync --server --sender -nlHogDtpAXrce.iLsfxCIvu . 2/":                "rsync<--server><--sender><-nlHogDtpAXrce.iLsfxCIvu><.></var/mail/o'dd name $(id)/>",
-		"rsync --server --sender -vlHogDtpre.iLs . 1/":                         "rsync<--server><--sender><-vlHogDtpre.iLs><.></home/>",
-		"rsync --server --sender -vlHogDtpr . 1/":                              "rsync<--server><--sender><-vlHogDtpr><.></home/>",
+		"rsync --server --sender -lHogDtpAXrSze.iLsfxCIvu --bwlimit=1000 . 1/":                                        "rsync<--server><--sender><-lHogDtpAXrSze.iLsfxCIvu><--bwlimit=1000><.></home/>",
+		"rsync --server --sender -nlHogDtpAXrce.iLsfxCIvu . 2/":                                                       "rsync<--server><--sender><-nlHogDtpAXrce.iLsfxCIvu><.></var/mail/o'dd name $(id)/>",
+		"rsync --server --sender -vlHogDtpre.iLs . 1/":                                                                "rsync<--server><--sender><-vlHogDtpre.iLs><.></home/>",
+		"rsync --server --sender -vlHogDtpr . 1/":                                                                     "rsync<--server><--sender><-vlHogDtpr><.></home/>",
 		"rsync --server --sender -lHogDtpre.iLsfxCIvu --compress-choice=zstd --compress-level=1 --log-format=%i . 1/": "rsync<--server><--sender><-lHogDtpre.iLsfxCIvu><--compress-choice=zstd><--compress-level=1><--log-format=%i><.></home/>",
 	}
 	eachShell(t, func(t *testing.T, shell []string) {

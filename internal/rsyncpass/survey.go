@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
+
+//go:embed walk.sh
+var walkText string
 
 //go:embed survey_old.sh
 var surveyOldText string
@@ -22,9 +26,9 @@ var surveyNewText string
 var measureText string
 
 var (
-	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: surveyOldText}
+	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: walkText + surveyOldText}
 	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: surveyNewText}
-	measureScript   = host.Script{Name: "rsyncpass/measure.sh", Text: measureText}
+	measureScript   = host.Script{Name: "rsyncpass/measure.sh", Text: walkText + measureText}
 )
 
 // survey is what both hosts said before anything was changed.
@@ -100,7 +104,9 @@ func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	for _, each := range p.Paths {
 		args = append(args, each.Source)
 	}
-	answer, err := from.Run(ctx, host.Sh(surveyOldScript, args...))
+	cmd := host.Sh(surveyOldScript, args...)
+	cmd.Stdin = p.excludeLines()
+	answer, err := from.Run(ctx, cmd)
 	if err != nil {
 		return s, err
 	}
@@ -116,7 +122,7 @@ func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	for _, o := range s.old.owners {
 		asked.WriteString(o.kind + " " + o.name + "\n")
 	}
-	cmd := host.Sh(surveyNewScript, args...)
+	cmd = host.Sh(surveyNewScript, args...)
 	cmd.Stdin = strings.NewReader(asked.String())
 	if answer, err = to.Run(ctx, cmd); err != nil {
 		return s, err
@@ -254,21 +260,27 @@ func (v *rsyncVersion) parse(line string) {
 	}
 }
 
+func (p Pass) excludeLines() io.Reader {
+	return strings.NewReader(strings.Join(p.Excludes, "\n"))
+}
+
 // measure asks both hosts how much the paths hold: sums in KiB and files.
 func (p Pass) measure(ctx context.Context, from, to host.Host) (there, here [][2]int64, err error) {
 	var sources, targets []string
 	for _, each := range p.Paths {
 		sources, targets = append(sources, each.Source), append(targets, each.target())
 	}
-	if there, err = measureOn(ctx, from, sources); err != nil {
+	if there, err = p.measureOn(ctx, from, sources); err != nil {
 		return nil, nil, err
 	}
-	here, err = measureOn(ctx, to, targets)
+	here, err = p.measureOn(ctx, to, targets)
 	return there, here, err
 }
 
-func measureOn(ctx context.Context, h host.Host, directories []string) ([][2]int64, error) {
-	answer, err := h.Run(ctx, host.Sh(measureScript, directories...))
+func (p Pass) measureOn(ctx context.Context, h host.Host, directories []string) ([][2]int64, error) {
+	cmd := host.Sh(measureScript, directories...)
+	cmd.Stdin = p.excludeLines()
+	answer, err := h.Run(ctx, cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,12 @@
 # What a pass has to know of the old host, in one round trip. It only reads.
+# walk.sh goes before it.
 #
 #   $1       login by which the provider is connected
 #   $2       how it becomes root there: sudo, doas or nothing
 #   $3       address of the new host, for sshd's Match blocks
 #   $4       "owners" to list who owns what, "" not to
 #   $5...    directories
+#   stdin    exclude patterns, a line each
 #
 # Prints lines of a word, a tab and a value; fields of a value are parted by
 # tabs too. Exit code 0, also where something is missing.
@@ -14,6 +16,8 @@ become=$2
 client=$3
 owners=$4
 shift 4
+# shellcheck disable=SC2034 # for walk
+excludes=$(cat)
 tab=$(printf '\t')
 say() {
 	printf '%s' "$1"
@@ -92,12 +96,6 @@ done
 
 [ -n "$owners" ] || exit 0
 for path; do
-	[ -d "$path" ] || continue
-	if find "$path/" -maxdepth 0 -printf '' 2>/dev/null; then
-		find "$path/" -printf 'owner\tuser\t%u\nowner\tgroup\t%g\n' 2>/dev/null
-	else
-		find "$path/" -exec ls -ldq {} + 2>/dev/null |
-			awk '$1 ~ /^[-dlpscb][-rwxsStT]/ { print "owner\tuser\t" $3; print "owner\tgroup\t" $4 }'
-	fi
+	if [ -d "$path" ]; then walk "$path" owners; fi
 done | awk '!seen[$0]++'
 exit 0
