@@ -131,11 +131,11 @@ func ensureBase(ctx context.Context, k Kind, progress func(string, ...any)) (str
 	if err := os.MkdirAll(cacheDir(), 0o755); err != nil {
 		return "", err
 	}
-	unlock, err := lockFile(ctx, base+".lock", func() { progress("waiting for another process to build the base of %s", k) })
+	lock, err := lockFile(ctx, base+".lock", func() { progress("waiting for another process to build the base of %s", k) })
 	if err != nil {
 		return "", err
 	}
-	defer unlock()
+	defer lock.Close()
 	if _, err := os.Stat(base); err == nil {
 		return base, nil
 	}
@@ -151,7 +151,7 @@ func ensureBase(ctx context.Context, k Kind, progress func(string, ...any)) (str
 	}
 	started := time.Now()
 	progress("building the base of %s (Debian %s); this happens once and takes one to three minutes", k, r.suite)
-	if err := build(ctx, k, r, temp, base+".log", progress); err != nil {
+	if err := build(ctx, k, r, temp, base+".log", lock, progress); err != nil {
 		return "", err
 	}
 	if err := os.Rename(temp, base); err != nil {
@@ -163,7 +163,7 @@ func ensureBase(ctx context.Context, k Kind, progress func(string, ...any)) (str
 
 // build runs build.sh for a kind in namespaces of its own, with its output in
 // the file logName, which its error quotes.
-func build(ctx context.Context, k Kind, r recipe, target, logName string, progress func(string, ...any)) error {
+func build(ctx context.Context, k Kind, r recipe, target, logName string, lock *os.File, progress func(string, ...any)) error {
 	log, err := os.Create(logName)
 	if err != nil {
 		return err
@@ -175,6 +175,9 @@ func build(ctx context.Context, k Kind, r recipe, target, logName string, progre
 	cmd := exec.CommandContext(ctx, "unshare", args...)
 	cmd.Stdin = strings.NewReader(r.setupScript())
 	cmd.Stderr = log
+	// If this process is killed, the build goes on for a while, and so must the
+	// lock, which is the file's.
+	cmd.ExtraFiles = []*os.File{lock}
 	// A build that is cancelled ends as a whole: unshare passes its own death on.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
@@ -200,13 +203,13 @@ func build(ctx context.Context, k Kind, r recipe, target, logName string, progre
 	return nil
 }
 
-// lockFile takes an exclusive lock on a file, which it creates, and returns
-// how to give it back. waiting is called once if somebody else has it.
-func lockFile(ctx context.Context, name string, waiting func()) (unlock func(), err error) {
+// lockFile waits for an exclusive lock on a file, which it creates; closing
+// the file gives it back. waiting is called once if somebody else has it.
+func lockFile(ctx context.Context, name string, waiting func()) (*os.File, error) {
 	for first := true; ; first = false {
 		file, err := tryLock(name)
 		if err == nil {
-			return func() { file.Close() }, nil
+			return file, nil
 		}
 		if !errors.Is(err, errLocked) {
 			return nil, err

@@ -1,15 +1,12 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Client is a network namespace with addresses of its own on the lab's bridge,
@@ -17,8 +14,7 @@ import (
 type Client struct {
 	Name, Address, Address6 string
 
-	pid   int
-	ended chan struct{} // closed once its keeper is gone
+	pid int // of a process in its network namespace
 }
 
 // StartClient makes a client.
@@ -35,28 +31,13 @@ func (l *Lab) StartClient(ctx context.Context, name string) (*Client, error) {
 	v4, v6 := l.address(number)
 	c := &Client{Name: name, Address: v4, Address6: v6}
 	cgroup := fmt.Sprintf("%s/client%d", cgroupOf(l.index), number)
-	args := append([]string{"--mount", "sh", "-c", script("client.sh"), "client.sh", cgroup}, l.plugArguments('c', number)...)
-	cmd := exec.Command("unshare", args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	keeper, err := startKeeper(cmd)
+	keeper, err := startSleeper(ctx, l.onBridge("client.sh", append([]string{cgroup}, l.plugArguments('c', number)...)...))
 	if err != nil {
 		return nil, fmt.Errorf("client %s: %w", name, err)
 	}
-	c.pid, c.ended = cmd.Process.Pid, keeper.ended
-	l.clients = append(l.clients, c)
-	for ctx.Err() == nil {
-		select {
-		case <-c.ended:
-			return nil, fmt.Errorf("client %s: %s", name, strings.TrimSpace(stderr.String()))
-		case <-time.After(5 * time.Millisecond):
-		}
-		// The script becomes sleep once all is done.
-		if command, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", c.pid)); err == nil && string(command) == "sleep\n" {
-			return c, nil
-		}
-	}
-	return nil, fmt.Errorf("client %s: %w", name, ctx.Err())
+	c.pid = keeper.pid
+	l.clients = append(l.clients, keeper)
+	return c, nil
 }
 
 // Run runs a program of this machine (curl, swaks, nc) in the client's network

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -27,8 +26,7 @@ type Host struct {
 	lab    *Lab
 	number int
 	dir    string
-	keeper *keeper
-	ended  chan struct{}
+	*keeper
 
 	mu   sync.Mutex // guards init
 	init process    // the guest's PID 1, seen from this machine
@@ -91,13 +89,12 @@ func (l *Lab) boot(ctx context.Context, name string, k Kind, base string) (*Host
 	}
 	defer console.Close()
 	cgroup := fmt.Sprintf("%s/host%d", cgroupOf(l.index), number)
-	args := []string{"--mount", "sh", "-c", script("guest.sh"), "guest.sh", h.dir, cgroup, h.link() + "-" + name, name, base}
-	cmd := exec.Command("unshare", append(args, l.plugArguments('h', number)...)...)
+	args := []string{h.dir, cgroup, h.link() + "-" + name, name, base}
+	cmd := l.onBridge("guest.sh", append(args, l.plugArguments('h', number)...)...)
 	cmd.Stdout, cmd.Stderr = console, console
 	if h.keeper, err = startKeeper(cmd); err != nil {
 		return nil, err
 	}
-	h.ended = h.keeper.ended
 	l.hosts = append(l.hosts, h)
 	return h, l.introduce(ctx, h)
 }
@@ -268,7 +265,7 @@ func (h *Host) Cut(ctx context.Context) error {
 	if err := os.WriteFile(h.cutMarker(), nil, 0o644); err != nil {
 		return err
 	}
-	_, err := output(ctx, "ip", "link", "set", h.link(), "down")
+	_, err := output(ctx, "nsenter", h.lab.bridgeNamespace(), "ip", "link", "set", h.link(), "down")
 	return err
 }
 
@@ -277,7 +274,7 @@ func (h *Host) Mend(ctx context.Context) error {
 	if err := os.Remove(h.cutMarker()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	_, err := output(ctx, "ip", "link", "set", h.link(), "up")
+	_, err := output(ctx, "nsenter", h.lab.bridgeNamespace(), "ip", "link", "set", h.link(), "up")
 	return err
 }
 

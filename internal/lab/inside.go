@@ -78,10 +78,9 @@ func (h *Host) scanInit() (process, bool) {
 			parents[pid], starts[pid] = parent, start
 		}
 	}
-	keeper := h.keeper.cmd.Process.Pid
 	for pid, parent := range parents {
 		// keeper, systemd-nspawn, init.
-		if parents[parent] == keeper && isInit(pid) {
+		if parents[parent] == h.keeper.pid && isInit(pid) {
 			return process{pid, starts[pid]}, true
 		}
 	}

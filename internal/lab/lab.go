@@ -31,10 +31,11 @@ type Lab struct {
 	index    int
 	lock     *os.File
 	progress func(format string, args ...any)
+	bridge   *keeper
 
 	mu      sync.Mutex // guards what follows
 	hosts   []*Host
-	clients []*Client
+	clients []*keeper
 	closed  bool
 }
 
@@ -50,11 +51,11 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 	if err := os.MkdirAll(filepath.Join(stateDir, "run"), 0o755); err != nil {
 		return nil, err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(stateDir, "lock"), nil)
+	lock, err := lockFile(ctx, filepath.Join(stateDir, "lock"), nil)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
+	defer lock.Close()
 	if err := sweep(ctx, o.Progress); err != nil {
 		return nil, fmt.Errorf("removing what an earlier lab left: %w", err)
 	}
@@ -109,16 +110,22 @@ func (l *Lab) Close() error {
 
 func (l *Lab) remove(ctx context.Context) error {
 	err := teardown(ctx, l.index)
+	if err != nil {
+		return err // a keeper may still be there, and must not be waited for
+	}
 	for _, h := range l.hosts {
 		<-h.ended
 	}
 	for _, c := range l.clients {
 		<-c.ended
 	}
+	if l.bridge != nil {
+		<-l.bridge.ended
+	}
 	if l.lock != nil {
 		l.lock.Close()
 	}
-	return err
+	return nil
 }
 
 // Detach leaves the lab running when this process ends; [Remove] or the lab's
@@ -139,14 +146,14 @@ func (l *Lab) Detach() error {
 // RemoveDetached ends and removes all labs that were detached, and whatever
 // labs of killed processes have left.
 func RemoveDetached(ctx context.Context) error {
-	unlock, err := lockFile(ctx, filepath.Join(stateDir, "lock"), nil)
+	lock, err := lockFile(ctx, filepath.Join(stateDir, "lock"), nil)
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil // there never was a lab
 		}
 		return err
 	}
-	defer unlock()
+	defer lock.Close()
 	kept, err := filepath.Glob(filepath.Join(stateDir, "run", "*", "kept"))
 	if err != nil {
 		return err
@@ -202,7 +209,7 @@ func sweep(ctx context.Context, progress func(string, ...any)) error {
 }
 
 // teardown removes a lab from the machine by its number alone: processes and
-// their control group first, then links, then the directory, so that a
+// their control group first, then the link, then the directory, so that a
 // teardown that is interrupted is taken up by the next.
 func teardown(ctx context.Context, index int) error {
 	dir := filepath.Join(stateDir, "run", strconv.Itoa(index))
@@ -213,7 +220,7 @@ func teardown(ctx context.Context, index int) error {
 	if _, err := output(ctx, "unshare", "--mount", "sh", "-c", script("teardown.sh"), "teardown.sh", mountpoint, cgroupOf(index)); err != nil {
 		return fmt.Errorf("ending the processes of lab %d: %w", index, err)
 	}
-	if err := removeLinks(ctx, index); err != nil {
+	if err := removeLink(ctx, index); err != nil {
 		return err
 	}
 	return os.RemoveAll(dir)

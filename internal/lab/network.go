@@ -2,20 +2,20 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // Names and subnets follow from a lab's number, so that a teardown needs
-// nothing else. The prefix keeps link names below the kernel's 15 characters.
+// nothing else. A bridge and the machine's link to it have the same name, in
+// two namespaces. The prefix keeps link names below the kernel's 15 characters.
 func bridgeName(index int) string { return "cvl" + strconv.Itoa(index) }
 
 // subnet4 is the first three bytes of a lab's /24.
@@ -49,44 +49,46 @@ func (l *Lab) linkName(kind rune, number int) string {
 	return fmt.Sprintf("%s%c%d", bridgeName(l.index), kind, number)
 }
 
+// createBridge makes the bridge in a network namespace of its own and joins
+// the machine to it with a link that has the bridge's name.
 func (l *Lab) createBridge(ctx context.Context) error {
-	bridge := bridgeName(l.index)
+	name := bridgeName(l.index)
 	v4, v6 := l.address(1)
-	for _, args := range [][]string{
-		// No spanning tree and no snooping: a link that comes up forwards at once.
-		{"link", "add", bridge, "type", "bridge", "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0"},
-		{"link", "set", bridge, "up"},
-		{"address", "add", v4 + "/24", "dev", bridge},
-		{"address", "add", v6 + "/64", "dev", bridge, "nodad"},
+	var err error
+	l.bridge, err = startSleeper(ctx, exec.Command("unshare", "--mount", "--net", "sh", "-c", script("switch.sh"), "switch.sh",
+		cgroupOf(l.index)+"/bridge", name))
+	if err != nil {
+		return fmt.Errorf("making the bridge: %w", err)
+	}
+	for _, argv := range [][]string{
+		{"ip", "link", "add", name, "type", "veth", "peer", "name", "uplink", "netns", strconv.Itoa(l.bridge.pid)},
+		{"nsenter", l.bridgeNamespace(), "ip", "link", "set", "uplink", "master", name, "up"},
+		{"ip", "address", "add", v4 + "/24", "dev", name},
+		{"ip", "address", "add", v6 + "/64", "dev", name, "nodad"},
+		{"ip", "link", "set", name, "up"},
 	} {
-		if _, err := output(ctx, "ip", args...); err != nil {
+		if _, err := output(ctx, argv[0], argv[1:]...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// removeLinks removes a lab's bridge and what is left of its links.
-func removeLinks(ctx context.Context, index int) error {
-	links, err := net.Interfaces()
-	if err != nil {
-		return err
+// bridgeNamespace is nsenter's option for the network namespace of the bridge.
+func (l *Lab) bridgeNamespace() string { return fmt.Sprintf("--net=/proc/%d/ns/net", l.bridge.pid) }
+
+// removeLink removes the machine's link to a lab. All other links of the lab
+// went with their namespaces, and this one is about to.
+func removeLink(ctx context.Context, index int) error {
+	name := bridgeName(index)
+	if _, err := net.InterfaceByName(name); err != nil {
+		return nil
 	}
-	var failed []error
-	bridge := bridgeName(index)
-	for _, link := range links {
-		rest, ours := strings.CutPrefix(link.Name, bridge)
-		if !ours || rest != "" && rest[0] != 'h' && rest[0] != 'c' {
-			continue
-		}
-		if _, err := output(ctx, "ip", "link", "delete", link.Name); err != nil {
-			// The kernel may have been quicker, now that the other end's namespace is gone.
-			if _, gone := net.InterfaceByName(link.Name); gone == nil {
-				failed = append(failed, err)
-			}
-		}
+	_, err := output(ctx, "ip", "link", "delete", name)
+	if _, gone := net.InterfaceByName(name); gone != nil {
+		return nil
 	}
-	return errors.Join(failed...)
+	return err
 }
 
 // inNetwork calls f on a thread that is in the network namespace of a process.
