@@ -70,6 +70,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// needsCLI skips a test that runs Terraform or OpenTofu but needs no host,
+// where only what Go alone can run is wanted (make unit).
+func needsCLI(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs the Terraform CLI, which -short leaves out")
+	}
+}
+
 // labWorld returns the lab, or skips the test where the machine cannot run one.
 func labWorld(t *testing.T) *world {
 	t.Helper()

@@ -184,7 +184,7 @@ func TestInspect(t *testing.T) {
 		"not at boot": {func(o, f string) (string, string) {
 			return strings.Replace(o, "enabled enabled", "enabled disabled", 1), f
 		}, "not started at boot"},
-		"port lost": {func(o, f string) (string, string) { return strings.Replace(o, "*:80 ", "*:81 ", 1), f }, "nothing listens on port 80"},
+		"port lost": {func(o, f string) (string, string) { return strings.Replace(o, "*:80 users", "*:81 users", 1), f }, "nothing listens on port 80"},
 		"port taken": {func(o, f string) (string, string) {
 			return strings.Replace(o, "pid=500,fd=4))\n*:80", "pid=7,fd=4))\n*:80", 1), f
 		}, "port 25 is taken by"},

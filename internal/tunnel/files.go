@@ -146,13 +146,13 @@ trap end TERM INT HUP
 
 mkdir -p "$run"
 
-# Relays that outlived a killed supervisor hold the ports.
+# Relays that outlived a killed supervisor go on, with the clients they have.
 if [ -s "$pidfile" ]; then
-	orphan=$(cat "$pidfile")
-	if tr '\0' ' ' <"/proc/$orphan/cmdline" 2>/dev/null | grep -qF %[2]s; then
-		kill "$orphan"
-		sleep 1
-	fi
+	child=$(cat "$pidfile")
+	while tr '\0' ' ' <"/proc/$child/cmdline" 2>/dev/null | grep -qF %[2]s; do
+		sleep 1 &
+		wait $!
+	done
 fi
 
 while :; do

@@ -1,0 +1,406 @@
+package provider_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/probe"
+)
+
+func TestForwardingTunnelRefusesBadInput(t *testing.T) {
+	needsCLI(t)
+	block := `provider "cutover" { hosts = { old = {}, new = {} } }
+resource "cutover_forwarding_tunnel" "t" {
+%s
+}`
+	for name, c := range map[string]struct{ arguments, says string }{
+		"no ports":       {`from = "old", to = "new"`, `(?s)one \(and only one\)|At least one attribute`},
+		"port 0":         {`from = "old", to = "new", ports = [0]`, `between 1\s+and 65535`},
+		"port 70000":     {`from = "old", to = "new", ports = [70000]`, `between 1\s+and 65535`},
+		"port twice":     {`from = "old", to = "new", ports = [25, 25]`, `port 25 is listed twice|Port 25 is listed twice`},
+		"same host":      {`from = "old", to = "old", ports = [25]`, `a tunnel leads from one\s+host to another`},
+		"unknown host":   {`from = "old", to = "nwe", ports = [25]`, `(?s)no host "nwe";.*"new", "old"`},
+		"bad name":       {`from = "old", to = "new", ports = [25], name = "a;reboot"`, `lower-case letters`},
+		"bad source":     {`from = "old", to = "new", ports = [25], source_addresses = ["x,command"]`, `neither\s+an\s+IP\s+address`},
+		"port in both":   {`from = "old", to = "new", ports = [25], forwards = [{ listen_port = 25, target_port = 26 }]`, `listed\s+twice`},
+		"unknown option": {`from = "old", to = "new", ports = [25], mode = "transparent"`, `value must be one of`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resource.Test(t, resource.TestCase{
+				IsUnitTest:               true,
+				ProtoV6ProviderFactories: inProcess,
+				Steps: []resource.TestStep{{
+					Config:      fmt.Sprintf(block, strings.ReplaceAll(splitArguments(c.arguments), ";;", ",")),
+					PlanOnly:    true,
+					ExpectError: regexp.MustCompile(c.says),
+				}},
+			})
+		})
+	}
+}
+
+// splitArguments puts each argument on a line of its own; HCL wants that.
+func splitArguments(arguments string) string {
+	return regexp.MustCompile(`, (\w+ = )`).ReplaceAllString(strings.ReplaceAll(arguments, "{ listen_port = 25, target_port = 26 }", "{ listen_port = 25;; target_port = 26 }"), "\n$1")
+}
+
+const relay = "cutover_forwarding_tunnel.relay"
+
+func tunnelConfig(w *world, from, arguments string) string {
+	return w.config(fmt.Sprintf(`
+resource "cutover_forwarding_tunnel" "relay" {
+  from = %q
+  to   = "new"
+%s
+}
+`, from, arguments))
+}
+
+func TestAccForwardingTunnel(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		untouched(t, w.trixie)
+		t.Cleanup(func() { run(t, w.trixie, "rm", "-rf", "/home/admin/mail") })
+		standDown(t, host)
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: tunnelConfig(w, name, `  ports = [25, 80, 110, 143, 587]`),
+					Check: resource.ComposeTestCheckFunc(
+						resource.TestCheckResourceAttr(relay, "status", "running"),
+						resource.TestCheckResourceAttr(relay, "id", name+"/new/relay"),
+						check(t, func() error { return exchangeAll(w, host) }),
+					),
+				},
+				{
+					ResourceName: relay, ImportState: true, ImportStateVerify: true, ImportStateId: name + "/new/relay",
+				},
+				{ // changed in place
+					Config: tunnelConfig(w, name, `  ports    = [80, 25]
+  forwards = [{ listen_port = 8143, target_port = 143 }]`),
+					ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
+					Check: check(t, func() error {
+						return errors.Join(
+							served(w, host.Address, 80), served(w, host.Address, 25), served(w, host.Address, 8143),
+							refused(w, host.Address, 110), refused(w, host.Address, 143))
+					}),
+				},
+				{ // stopped, and not to be started at boot
+					PreConfig:        func() { stopRelays(t, host) },
+					Config:           tunnelConfig(w, name, "  ports = [25, 80]\n  forwards = [{ listen_port = 8143, target_port = 143 }]"),
+					ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
+					Check:            check(t, func() error { return served(w, host.Address, 25) }),
+				},
+				{ // a file changed by hand
+					PreConfig: func() {
+						run(t, host, "sed", "-i", "s/ServerAliveInterval 5/ServerAliveInterval 500/", "/etc/cutover/tunnel-relay/ssh_config")
+					},
+					Config:           tunnelConfig(w, name, "  ports = [25, 80]\n  forwards = [{ listen_port = 8143, target_port = 143 }]"),
+					ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
+				},
+				{ // the account on the new host gone
+					PreConfig: func() {
+						run(t, w.trixie, "sh", "-c", "pkill -u cutover-relay; sleep 1; userdel cutover-relay")
+					},
+					Config:           tunnelConfig(w, name, "  ports = [25, 80]\n  forwards = [{ listen_port = 8143, target_port = 143 }]"),
+					ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
+					Check:            check(t, func() error { return served(w, host.Address, 25) }),
+				},
+			},
+		})
+		for _, port := range []int{25, 80, 8143} {
+			if err := refused(w, host.Address, port); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestAccForwardingTunnelSaysWhatIsInItsWay(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		untouched(t, w.trixie)
+		mta := map[string]string{"sysv": "sendmail", "bookworm": "master"}[name]
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{ // the old services still run
+					Config:      tunnelConfig(w, name, `  ports = [25]`),
+					ExpectError: regexp.MustCompile(`(?s)Unable to create forwarding tunnel.*port 25 of\s+host\s+"` + name + `"\s+is\s+taken\s+by\s+` + mta),
+				},
+				{ // nothing is served there
+					Config:      tunnelConfig(w, name, `  forwards = [{ listen_port = 8999, target_port = 8999 }]`),
+					ExpectError: regexp.MustCompile(`(?s)nothing\s+useful\s+answers\s+on\s+localhost:8999\s+of\s+host\s+"new"`),
+				},
+				{ // the new host cannot be reached there
+					Config:      tunnelConfig(w, name, "  forwards = [{ listen_port = 8080, target_port = 80 }]\n  to_port = 2"),
+					ExpectError: regexp.MustCompile(`(?s)cannot\s+reach\s+host\s+"new".*refused`),
+				},
+				{ // the new host does not expect the old one from there
+					Config:      tunnelConfig(w, name, "  forwards = [{ listen_port = 8080, target_port = 80 }]\n  source_addresses = [\"192.0.2.77\"]"),
+					ExpectError: regexp.MustCompile(`(?s)Permission\s+denied.*source_addresses`),
+				},
+			},
+		})
+	})
+}
+
+func TestAccForwardingTunnelRefusesAnOpenRelay(t *testing.T) {
+	w := labWorld(t)
+	untouched(t, w.sysv)
+	untouched(t, w.trixie)
+	run(t, w.trixie, "cp", "-p", "/etc/postfix/main.cf", "/etc/postfix/main.cf.saved")
+	t.Cleanup(func() {
+		run(t, w.trixie, "sh", "-c", "mv /etc/postfix/main.cf.saved /etc/postfix/main.cf && postfix reload")
+	})
+	// As Debian installs it: whoever is in mynetworks may relay.
+	run(t, w.trixie, "sh", "-c", `postconf -e "mynetworks = 127.0.0.0/8 [::1]/128" \
+		"smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination" && postfix reload`)
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				Config:      tunnelConfig(w, "sysv", `  forwards = [{ listen_port = 8025, target_port = 25 }]`),
+				ExpectError: regexp.MustCompile(`(?s)would\s+relay\s+mail\s+for\s+anybody.*mynetworks`),
+			},
+			{
+				Config: tunnelConfig(w, "sysv", "  forwards = [{ listen_port = 8025, target_port = 25 }]\n  allow_open_relay = true"),
+				Check:  check(t, func() error { return served(w, w.sysv.Address, 8025) }),
+			},
+		},
+	})
+}
+
+// What happens to relays in their life: killed, the machine booted, the line
+// cut. Both old hosts go through it at the same time.
+func TestAccForwardingTunnelSurvives(t *testing.T) {
+	w := labWorld(t)
+	olds := []*lab.Host{w.sysv, w.bookworm}
+	for _, host := range append(olds, w.trixie) {
+		untouched(t, host)
+	}
+	var blocks strings.Builder
+	for _, host := range olds {
+		fmt.Fprintf(&blocks, `
+resource "cutover_forwarding_tunnel" "%[1]s" {
+  from     = "%[1]s"
+  to       = "new"
+  name     = "%[1]s"
+  forwards = [{ listen_port = 8025, target_port = 25 }, { listen_port = 8080, target_port = 80 }]
+}
+`, host.Name)
+	}
+	both := w.config(blocks.String())
+	atOnce := func(what string, within time.Duration) error {
+		var wg sync.WaitGroup
+		errs := make([]error, len(olds))
+		for i, host := range olds {
+			wg.Go(func() {
+				start := time.Now()
+				errs[i] = eventually(within, func() error { return errors.Join(served(w, host.Address, 8025), served(w, host.Address, 8080)) })
+				t.Logf("%s: %s: served again after %.1f s", what, host.Name, time.Since(start).Seconds())
+			})
+		}
+		wg.Wait()
+		return errors.Join(errs...)
+	}
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				Config: both,
+				Check: check(t, func() error {
+					for _, host := range olds {
+						killRelay(t, host, host.Name)
+					}
+					return atOnce("relays killed", 5*time.Second)
+				}),
+			},
+			{
+				Config: both,
+				Check: check(t, func() error {
+					const supervisor = "^/bin/sh /etc/cutover/tunnel-sysv/supervise$"
+					run(t, w.sysv, "sh", "-c", `kill -9 $(pgrep -f "$1")`, "sh", supervisor)
+					err := eventually(5*time.Second, func() error {
+						_, err := w.sysv.Run(context.Background(), "pgrep", "-f", supervisor)
+						return err
+					})
+					// The relays that it left are its successor's.
+					killRelay(t, w.sysv, "sysv")
+					return errors.Join(err, atOnce("supervisor and then relays killed", 5*time.Second))
+				}),
+			},
+			{
+				Config: both,
+				Check: check(t, func() error {
+					if err := w.trixie.Cut(context.Background()); err != nil {
+						return err
+					}
+					time.Sleep(60 * time.Second)
+					if err := w.trixie.Mend(context.Background()); err != nil {
+						return err
+					}
+					return atOnce("new host cut off for 60 s", 20*time.Second)
+				}),
+			},
+			{
+				Config: both,
+				Check: check(t, func() error {
+					var wg sync.WaitGroup
+					errs := make([]error, len(olds))
+					for i, host := range olds {
+						wg.Go(func() { errs[i] = host.Reboot(context.Background()) })
+					}
+					wg.Wait()
+					return errors.Join(errors.Join(errs...), atOnce("rebooted", 60*time.Second))
+				}),
+			},
+			{ // nothing of all that is a change
+				Config: both, PlanOnly: true,
+			},
+		},
+	})
+}
+
+// check makes a function a check of terraform-plugin-testing.
+func check(t *testing.T, f func() error) resource.TestCheckFunc {
+	t.Helper()
+	return func(*terraform.State) error { return f() }
+}
+
+// planned expects an action for every resource of the step's plan.
+func planned(action plancheck.ResourceActionType) resource.ConfigPlanChecks {
+	return resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(relay, action)}}
+}
+
+// services are those that hold the five ports, by host.
+var services = map[string][]string{
+	"sysv":     {"sendmail", "apache2", "dovecot"},
+	"bookworm": {"postfix", "nginx", "dovecot"},
+}
+
+// standDown stops the services of a host until the end of the test.
+func standDown(t *testing.T, host *lab.Host) {
+	t.Helper()
+	for _, name := range services[host.Name] {
+		run(t, host, "service", name, "stop")
+		t.Cleanup(func() {
+			// A daemon that keeps the output open would be waited for.
+			run(t, host, "sh", "-c", `service "$1" start >/dev/null 2>&1`, "sh", name)
+		})
+	}
+}
+
+// stopRelays does what somebody would do who does not know Terraform.
+func stopRelays(t *testing.T, host *lab.Host) {
+	t.Helper()
+	if host.Name == "bookworm" {
+		run(t, host, "systemctl", "disable", "--now", "cutover-tunnel-relay")
+		return
+	}
+	run(t, host, "sh", "-c", `sed -i '/cutover-tunnel-relay\|tunnel-relay/d' /etc/inittab; telinit q; sleep 2`)
+}
+
+func killRelay(t *testing.T, host *lab.Host, tunnel string) {
+	t.Helper()
+	run(t, host, "sh", "-c", `kill -9 $(pgrep -f "^[^ ]*ssh .*-F /etc/cutover/tunnel-$1/ssh_config relay")`, "sh", tunnel)
+}
+
+// ask has the lab's client exchange the first lines of a port's protocol with
+// an address and returns who answered.
+func ask(w *world, address string, port int) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(address, fmt.Sprint(port)))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	protocol := probe.Guess(map[int]int{8025: 25, 8080: 80, 8143: 143}[port])
+	if port < 1024 {
+		protocol = probe.Guess(port)
+	}
+	answer, err := probe.Ask(ctx, conn, probe.Request{Protocol: protocol, ServerName: "www.example.test"})
+	if by := answer.Header["X-Served-By"]; len(by) > 0 {
+		return by[0], err
+	}
+	return answer.Greeting, err
+}
+
+// served is an error unless the new host answers on a port of the address.
+func served(w *world, address string, port int) error {
+	by, err := ask(w, address, port)
+	if err == nil && !strings.Contains(by, "new") {
+		err = fmt.Errorf("port %d of %s is served by %q", port, address, by)
+	}
+	return err
+}
+
+// refused is an error unless nothing listens on a port of the address.
+func refused(w *world, address string, port int) error {
+	if by, err := ask(w, address, port); !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("port %d of %s is not closed: %q, %v", port, address, by, err)
+	}
+	return nil
+}
+
+func eventually(within time.Duration, f func() error) error {
+	deadline := time.Now().Add(within)
+	for {
+		err := f()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// exchangeAll has real clients use all five services of the old address, by
+// IPv4 and IPv6, and finds the new host behind them.
+func exchangeAll(w *world, host *lab.Host) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	do := func(want string, argv ...string) error {
+		out, err := w.client.Run(ctx, append([]string{"sh", "-c", `exec "$@" 2>&1`, "sh"}, argv...)...)
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		if !strings.Contains(out, want) {
+			return fmt.Errorf("%q said nothing with %q in it:\n%s", argv, want, out)
+		}
+		return nil
+	}
+	for _, address := range []string{host.Address, "[" + host.Address6 + "]"} {
+		bare := strings.Trim(address, "[]")
+		if err := errors.Join(
+			do("X-Served-By: new", "curl", "-sS", "-i", "-m", "10", "http://"+address+"/"),
+			do("250 2.0.0", "swaks", "--server", bare, "--to", "admin@example.test", "--from", "friend@example.net", "--header", "Subject: to "+bare),
+			do("250 2.0.0", "swaks", "--server", bare, "--port", "587", "--to", "admin@example.test", "--from", "admin@example.test",
+				"--auth-user", "admin", "--auth-password", "admin-secret"),
+			eventually(10*time.Second, func() error {
+				return do("Subject: to "+bare, "curl", "-sS", "-m", "10", "-u", "admin:admin-secret", "pop3://"+address+"/1")
+			}),
+			do("* SEARCH", "curl", "-sS", "-m", "10", "-u", "admin:admin-secret", "imap://"+address+"/INBOX?SUBJECT%20to"),
+		); err != nil {
+			return fmt.Errorf("at %s: %w", address, err)
+		}
+		if _, err := w.trixie.Run(ctx, "rm", "-rf", "/home/admin/mail"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
