@@ -140,7 +140,7 @@ func TestAccForwardingTunnelSaysWhatIsInItsWay(t *testing.T) {
 			Steps: []resource.TestStep{
 				{ // the old services still run
 					Config:      tunnelConfig(w, name, `  ports = [25]`),
-					ExpectError: regexp.MustCompile(`(?s)Unable to create forwarding tunnel.*port 25 of\s+host\s+"` + name + `"\s+is\s+taken\s+by\s+` + mta),
+					ExpectError: regexp.MustCompile(`(?s)Unable to create forwarding tunnel.*ports\s+of\s+host\s+"` + name + `"\s+are\s+taken.*  25    by ` + mta),
 				},
 				{ // nothing is served there
 					Config:      tunnelConfig(w, name, `  forwards = [{ listen_port = 8999, target_port = 8999 }]`),

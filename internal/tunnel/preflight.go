@@ -28,11 +28,9 @@ func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts
 	case old.ssh == "" || !old.keygen:
 		problem("host %q has no OpenSSH client (ssh and ssh-keygen); install it there: apt-get install openssh-client", from.Name())
 	}
-	for _, forward := range t.sorted() {
-		if holder, taken := old.holding(forward); taken && !old.isRelay(holder) {
-			problem("port %d of host %q is taken by %s; stop that service first, and keep it from starting at boot (cutover_service does both)",
-				forward.ListenPort, from.Name(), describe(holder))
-		}
+	if taken := t.takenPorts(old); len(taken) > 0 {
+		problem("ports of host %q are taken; stop these services first, and keep them from starting at boot (cutover_service does both):\n%s",
+			from.Name(), strings.Join(taken, "\n"))
 	}
 	problems = append(problems, t.sshdObjections(to, fresh)...)
 	for _, forward := range t.sorted() {
@@ -41,6 +39,18 @@ func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// takenPorts says of each port that the relays cannot listen on who does.
+// Terraform leaves lines alone that begin with a blank.
+func (t Tunnel) takenPorts(old fromFacts) []string {
+	var taken []string
+	for _, forward := range t.sorted() {
+		if holder, ok := old.holding(forward); ok && !old.isRelay(holder) {
+			taken = append(taken, fmt.Sprintf("  %-5d by %s", forward.ListenPort, describe(holder)))
+		}
+	}
+	return taken
 }
 
 // sshdObjections are the settings of the new host's sshd that would keep the
