@@ -161,7 +161,7 @@ func (t Tunnel) install(ctx context.Context, from, to host.Host, init string, fr
 	publicKey := strings.TrimSpace(string(prepared.Stdout))
 
 	admit := host.Sh(toAdmit, t.account(), t.home(), fresh.nologin)
-	admit.Stdin = strings.NewReader(t.authorizedKeys(publicKey, knowsRestrict(fresh.version)))
+	admit.Stdin = strings.NewReader(t.authorizedKeys(publicKey, fresh.version))
 	if _, err := to.Run(ctx, admit); err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func TestStart(t *testing.T) {
 	from.Expect("tunnel/from_prepare.sh relay").Prints("ssh-ed25519 RELAYKEY cutover-tunnel-relay\n")
 	admitted := Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, SourceAddresses: []string{"192.0.2.1", "2001:db8::1"}}
 	to.Expect("tunnel/to_admit.sh cutover-relay /var/lib/cutover/tunnel-relay /usr/sbin/nologin").
-		WithStdin(admitted.authorizedKeys("ssh-ed25519 RELAYKEY", true))
+		WithStdin(admitted.authorizedKeys("ssh-ed25519 RELAYKEY", "OpenSSH_10.0"))
 	from.Expect("tunnel/from_login.sh /etc/cutover/tunnel-relay/ssh_config localhost:25")
 	from.Expect("tunnel/from_start.sh relay systemd")
 
@@ -166,7 +166,7 @@ func running(want Tunnel) (old, fresh string) {
 		old += fmt.Sprintf("*:%d users:((\"ssh\",pid=500,fd=4))\n", f.ListenPort)
 	}
 	fresh = freshSshd + "account cutover-relay:x:998:998::/var/lib/cutover/tunnel-relay:/usr/sbin/nologin\nhome present\n" +
-		file(want.home()+"/.ssh/authorized_keys", want.authorizedKeys("ssh-ed25519 RELAYKEY", true))
+		file(want.home()+"/.ssh/authorized_keys", want.authorizedKeys("ssh-ed25519 RELAYKEY", "OpenSSH_10.0"))
 	return old, fresh
 }
 

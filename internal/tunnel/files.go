@@ -169,11 +169,17 @@ done
 }
 
 // authorizedKeys is the one line that the account on the new host honours.
-// restrict came with OpenSSH 7.2; before it, everything is forbidden by name.
-func (t Tunnel) authorizedKeys(publicKey string, sshdKnowsRestrict bool) string {
-	options := []string{"restrict", "port-forwarding"}
-	if !sshdKnowsRestrict {
-		options = []string{"no-pty", "no-agent-forwarding", "no-X11-forwarding", "no-user-rc"}
+// version is that of its sshd: one that does not know an option refuses the
+// whole line. "restrict" came with OpenSSH 7.2; before it, everything is
+// forbidden by name. "permitlisten" came with 7.8; no account but root can
+// listen on port 1, so it forbids what port-forwarding would allow beside -L.
+func (t Tunnel) authorizedKeys(publicKey, version string) string {
+	options := []string{"no-pty", "no-agent-forwarding", "no-X11-forwarding", "no-user-rc"}
+	if atLeast(version, 7, 2) {
+		options = []string{"restrict", "port-forwarding"}
+	}
+	if atLeast(version, 7, 8) {
+		options = append(options, `permitlisten="127.0.0.1:1"`)
 	}
 	options = append(options, `command="/bin/false"`)
 	seen := map[string]bool{}

@@ -49,7 +49,7 @@ func (t Tunnel) status(old fromFacts, fresh toFacts) string {
 		wrong = append(wrong, "the relays' key is gone")
 	case fresh.account == "":
 		wrong = append(wrong, "account "+t.account()+" is gone")
-	case fresh.keys != t.authorizedKeys(publicKey, knowsRestrict(fresh.version)):
+	case fresh.keys != t.authorizedKeys(publicKey, fresh.version):
 		wrong = append(wrong, t.home()+"/.ssh/authorized_keys was changed")
 	}
 	if !old.enabled {

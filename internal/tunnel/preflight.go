@@ -160,21 +160,20 @@ func describe(l listener) string {
 	return "a process that the host does not name"
 }
 
-// knowsRestrict reports whether an sshd understands "restrict" in
-// authorized_keys: OpenSSH 7.2 and later (its release notes). A version that
-// is not known counts as a new one.
-func knowsRestrict(version string) bool {
+// atLeast reports whether an sshd is of a release or a later one. A version
+// that is not known counts as a new one.
+func atLeast(version string, major, minor int) bool {
 	number, ok := strings.CutPrefix(version, "OpenSSH_")
 	if !ok {
 		return true
 	}
-	major, minor, _ := strings.Cut(number, ".")
-	a, err := strconv.Atoi(major)
+	first, second, _ := strings.Cut(number, ".")
+	a, err := strconv.Atoi(first)
 	if err != nil {
 		return true
 	}
-	b, _ := strconv.Atoi(strings.TrimFunc(minor, func(r rune) bool { return r < '0' || r > '9' }))
-	return a > 7 || a == 7 && b >= 2
+	b, _ := strconv.Atoi(strings.TrimFunc(second, func(r rune) bool { return r < '0' || r > '9' }))
+	return a > major || a == major && b >= minor
 }
 
 func contains(values []string, wanted string) bool {

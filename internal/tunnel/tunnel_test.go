@@ -64,7 +64,7 @@ func TestImportReadsBackWhatWasWritten(t *testing.T) {
 	t.Parallel()
 	wrote := example()
 	read := Tunnel{Name: wrote.Name}
-	if err := read.parse(wrote.sshConfig(), wrote.authorizedKeys("ssh-ed25519 AAAA host", true)); err != nil {
+	if err := read.parse(wrote.sshConfig(), wrote.authorizedKeys("ssh-ed25519 AAAA host", "OpenSSH_9.2")); err != nil {
 		t.Fatal(err)
 	}
 	if read.sshConfig() != wrote.sshConfig() {
@@ -78,24 +78,25 @@ func TestImportReadsBackWhatWasWritten(t *testing.T) {
 func TestAuthorizedKeys(t *testing.T) {
 	t.Parallel()
 	const options = `command="/bin/false",permitopen="localhost:25",permitopen="localhost:80",permitopen="[::1]:25",from="192.0.2.1,2001:db8::1" ssh-ed25519 AAAA cutover-tunnel-relay` + "\n"
-	for restrict, start := range map[bool]string{
-		true:  "restrict,port-forwarding,",
-		false: "no-pty,no-agent-forwarding,no-X11-forwarding,no-user-rc,",
+	for version, start := range map[string]string{
+		"OpenSSH_10.0": `restrict,port-forwarding,permitlisten="127.0.0.1:1",`,
+		"OpenSSH_7.4":  "restrict,port-forwarding,",
+		"OpenSSH_6.7":  "no-pty,no-agent-forwarding,no-X11-forwarding,no-user-rc,",
 	} {
-		got := example().authorizedKeys("ssh-ed25519 AAAA root@old", restrict)
+		got := example().authorizedKeys("ssh-ed25519 AAAA root@old", version)
 		if want := example().header() + start + options; got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	}
 }
 
-func TestKnowsRestrict(t *testing.T) {
+func TestAtLeast(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]bool{
 		"OpenSSH_5.5": false, "OpenSSH_6.7": false, "OpenSSH_7.1": false, "OpenSSH_7.2": true,
 		"OpenSSH_8.4": true, "OpenSSH_10.0": true, "": true,
 	} {
-		if got := knowsRestrict(version); got != want {
+		if got := atLeast(version, 7, 2); got != want {
 			t.Errorf("%q: got %v", version, got)
 		}
 	}
