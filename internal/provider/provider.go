@@ -61,6 +61,7 @@ func (p *cutoverProvider) Configure(ctx context.Context, req provider.ConfigureR
 
 func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
+		newSyncPassResource,
 		newForwardingTunnelResource,
 	}
 }

@@ -49,7 +49,15 @@ setting() {
 user=$login
 method=$become
 case $become in
-sudo) su -s /bin/sh "$login" -c 'sudo -n -k true' </dev/null >/dev/null 2>&1 || user= ;;
+sudo)
+	# Asked only where there is a chance: a refused sudo sends root a mail.
+	case $(sudo -l -U "$login" 2>/dev/null) in
+	*NOPASSWD* | *'!authenticate'*)
+		su -s /bin/sh "$login" -c 'sudo -n -k true' </dev/null >/dev/null 2>&1 || user=
+		;;
+	*) user= ;;
+	esac
+	;;
 doas) su -s /bin/sh "$login" -c 'doas -n true' </dev/null >/dev/null 2>&1 || user= ;;
 esac
 if [ -z "$user" ]; then

@@ -1,0 +1,374 @@
+package provider
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
+)
+
+type syncPassModel struct {
+	ID             types.String   `tfsdk:"id"`
+	From           types.String   `tfsdk:"from"`
+	To             types.String   `tfsdk:"to"`
+	Paths          types.List     `tfsdk:"paths"`
+	Targets        types.Map      `tfsdk:"targets"`
+	Excludes       types.List     `tfsdk:"excludes"`
+	Final          types.Bool     `tfsdk:"final"`
+	Triggers       types.Map      `tfsdk:"triggers"`
+	Vanished       types.String   `tfsdk:"vanished"`
+	UnknownOwners  types.String   `tfsdk:"unknown_owners"`
+	BandwidthLimit types.Int64    `tfsdk:"bandwidth_limit"`
+	Compress       types.Bool     `tfsdk:"compress"`
+	FromAddress    types.String   `tfsdk:"from_address"`
+	FromPort       types.Int64    `tfsdk:"from_port"`
+	SeenAs         types.List     `tfsdk:"seen_as"`
+	Timeouts       timeouts.Value `tfsdk:"timeouts"`
+
+	Started          types.String  `tfsdk:"started"`
+	Finished         types.String  `tfsdk:"finished"`
+	Duration         types.Int64   `tfsdk:"duration"`
+	Files            types.Int64   `tfsdk:"files"`
+	FilesCreated     types.Int64   `tfsdk:"files_created"`
+	FilesTransferred types.Int64   `tfsdk:"files_transferred"`
+	FilesVanished    types.Int64   `tfsdk:"files_vanished"`
+	Bytes            types.Int64   `tfsdk:"bytes"`
+	BytesTransferred types.Int64   `tfsdk:"bytes_transferred"`
+	BytesLiteral     types.Int64   `tfsdk:"bytes_literal"`
+	BytesSent        types.Int64   `tfsdk:"bytes_sent"`
+	BytesReceived    types.Int64   `tfsdk:"bytes_received"`
+	Rate             types.Int64   `tfsdk:"rate"`
+	Speedup          types.Float64 `tfsdk:"speedup"`
+	PerPath          types.List    `tfsdk:"per_path"`
+	Warnings         types.List    `tfsdk:"warnings"`
+	FromRsync        types.String  `tfsdk:"from_rsync"`
+	ToRsync          types.String  `tfsdk:"to_rsync"`
+	LogPath          types.String  `tfsdk:"log_path"`
+}
+
+// perPathType is what a pass did for one of its paths.
+var perPathType = types.ObjectType{AttrTypes: map[string]attr.Type{
+	"path": types.StringType, "target": types.StringType, "duration": types.Int64Type,
+	"files": types.Int64Type, "regular": types.Int64Type, "directories": types.Int64Type, "links": types.Int64Type, "special": types.Int64Type,
+	"files_created": types.Int64Type, "files_transferred": types.Int64Type,
+	"bytes": types.Int64Type, "bytes_transferred": types.Int64Type,
+}}
+
+func newSyncPassResource() resource.Resource {
+	return &lifecycle[syncPassModel]{
+		name: "sync_pass",
+		noun: "sync pass",
+		// A first pass of a large server takes its time; the old host lets the
+		// key in for as long.
+		timeout:        24 * time.Hour,
+		hostAttributes: []string{"from", "to"},
+		schema:         syncPassSchema,
+		timeouts:       func(m *syncPassModel) timeouts.Value { return m.Timeouts },
+		validate:       validateSyncPass,
+		plan:           planSyncPass,
+		create:         createSyncPass,
+		read:           func(context.Context, *request[syncPassModel], *syncPassModel) (bool, error) { return true, nil },
+		update:         updateSyncPass,
+		delete:         deleteSyncPass,
+		importHint:     "A pass is something that happened, and no host can say afterwards what. Create the resource instead: a pass copies only what differs.",
+	}
+}
+
+func syncPassSchema(ctx context.Context) schema.Schema {
+	attributes := map[string]schema.Attribute{
+		"from": schema.StringAttribute{
+			Required:            true,
+			MarkdownDescription: "Host to copy from, by its name in the provider's `hosts`.",
+			PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+		},
+		"to": schema.StringAttribute{
+			Required:            true,
+			MarkdownDescription: "Host to copy to. The pass runs there.",
+			PlanModifiers:       []planmodifier.String{stringplanmodifier.RequiresReplace()},
+		},
+		"paths": schema.ListAttribute{
+			Required: true, ElementType: types.StringType,
+			MarkdownDescription: "Directories to copy, absolute: `[\"/home\", \"/var/mail\"]`. None may contain another.",
+			Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
+		},
+		"targets": schema.MapAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Where the content of a path goes on the new host, by path: `{ \"/var/spool/mail\" = \"/var/mail\" }`. Default: to the same path.",
+		},
+		"excludes": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Patterns of what is left out, as rsync's `--exclude` reads them below each path: `/admin` is the admin's home below `/home`, `*.tmp` is a file of that kind anywhere.",
+		},
+		"final": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+			MarkdownDescription: "Whether this is the last pass, with the services of the old host stopped. A file that vanishes under it is then an error. Default: `false`.",
+		},
+		"triggers": schema.MapAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Anything; a change of it makes the pass run again.",
+		},
+		"vanished": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "What it means that files of the old host went away while they were copied: `warn` or `fail`. Default: `fail` in a final pass, else `warn`.",
+			Validators:          []validator.String{stringvalidator.OneOf("warn", "fail")},
+		},
+		"unknown_owners": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString("fail"),
+			MarkdownDescription: "What it means that files belong to users or groups that the new host does not have, so that they would fall to whoever has their numbers there: `fail`, `warn`, or `ignore`, which does not even look. Default: `fail`.",
+			Validators:          []validator.String{stringvalidator.OneOf("fail", "warn", "ignore")},
+		},
+		"bandwidth_limit": schema.Int64Attribute{
+			Optional:            true,
+			MarkdownDescription: "Highest rate, in KiB a second. Default: none.",
+			Validators:          []validator.Int64{int64validator.AtLeast(1)},
+		},
+		"compress": schema.BoolAttribute{
+			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
+			MarkdownDescription: "Whether to compress on the way; worth it on a slow line. Default: `false`.",
+		},
+		"from_address": schema.StringAttribute{
+			Optional:            true,
+			MarkdownDescription: "Name or address under which the **new host** reaches the old one. Default: the address that the provider itself uses.",
+		},
+		"from_port": schema.Int64Attribute{
+			Optional:            true,
+			MarkdownDescription: "Port of the old host's sshd, as the new host reaches it. Default: the port that the provider itself uses.",
+			Validators:          []validator.Int64{int64validator.Between(1, 65535)},
+		},
+		"seen_as": schema.ListAttribute{
+			Optional: true, ElementType: types.StringType,
+			MarkdownDescription: "Further addresses under which the old host may see the new one, where it is behind NAT. The key of the pass is let in from the new host's addresses and these.",
+		},
+		"id": schema.StringAttribute{
+			Computed:            true,
+			MarkdownDescription: "Name of the pass, random.",
+			PlanModifiers:       []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
+		},
+		"timeouts": timeoutsAttribute(ctx),
+
+		"started":    schema.StringAttribute{Computed: true, MarkdownDescription: "When the first path was begun, in UTC by the new host's clock (RFC 3339)."},
+		"finished":   schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was done."},
+		"speedup":    schema.Float64Attribute{Computed: true, MarkdownDescription: "How much larger the content is than what went over the wire."},
+		"per_path":   schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files."},
+		"warnings":   schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "What the pass warned of."},
+		"from_rsync": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the old host."},
+		"to_rsync":   schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the new host."},
+		"log_path":   schema.StringAttribute{Computed: true, MarkdownDescription: "rsync's log of the pass on the new host, a line for each file that was copied. It goes with the resource."},
+	}
+	for name, description := range map[string]string{
+		"duration":          "How long it took, in seconds.",
+		"files":             "Everything that the paths hold: files, directories, links, fifos.",
+		"files_created":     "What the new host did not have at all.",
+		"files_transferred": "Files of which content was copied.",
+		"files_vanished":    "Files that went away while they were copied.",
+		"bytes":             "Size of all files that the paths hold.",
+		"bytes_transferred": "Size of the files of which content was copied.",
+		"bytes_literal":     "Content that the new host did not have in an older version of the file.",
+		"bytes_sent":        "What the new host sent over the wire.",
+		"bytes_received":    "What the new host received over the wire.",
+		"rate":              "Bytes a second over the wire.",
+	} {
+		attributes[name] = schema.Int64Attribute{Computed: true, MarkdownDescription: description}
+	}
+	return schema.Schema{
+		MarkdownDescription: "One rsync pass from the old host to the new. The new host pulls, so the data does not cross your machine; " +
+			"hard links, ACLs, extended attributes, holes and owners (by name) are kept.\n\n" +
+			"A pass is something that happens: creating the resource runs it, and so does a change of `paths`, `targets`, `excludes`, `final` or `triggers`; " +
+			"a refresh changes nothing. A migration has several, one after the other: a first pass while everything runs, a warm one, and a final one with the services stopped. " +
+			"A pass that broke off goes on where it stopped when it is applied again. Nothing is deleted on the new host.\n\n" +
+			"The new host logs in to the old with a key made for this pass, which may do nothing but read these paths, from the new host's addresses; " +
+			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log, and no copied file.",
+		Attributes: attributes,
+	}
+}
+
+// pass is what the model asks for; unknown values count as unset.
+func (m *syncPassModel) pass() rsyncpass.Pass {
+	p := rsyncpass.Pass{
+		ID:             m.ID.ValueString(),
+		Excludes:       stringsOf(m.Excludes),
+		BandwidthLimit: m.BandwidthLimit.ValueInt64(),
+		Compress:       m.Compress.ValueBool(),
+		Final:          m.Final.ValueBool(),
+		Vanished:       m.Vanished.ValueString(),
+		UnknownOwners:  m.UnknownOwners.ValueString(),
+		FromAddress:    m.FromAddress.ValueString(),
+		FromPort:       int(m.FromPort.ValueInt64()),
+		SeenAs:         stringsOf(m.SeenAs),
+	}
+	targets := m.Targets.Elements()
+	for _, source := range stringsOf(m.Paths) {
+		each := rsyncpass.Path{Source: source}
+		if target, ok := targets[source].(types.String); ok {
+			each.Target = target.ValueString()
+		}
+		p.Paths = append(p.Paths, each)
+	}
+	return p
+}
+
+func validateSyncPass(_ context.Context, m *syncPassModel, diags *diag.Diagnostics) {
+	if known(m.From, m.To) && m.From.Equal(m.To) {
+		diags.AddAttributeError(path.Root("to"), "Same host twice", fmt.Sprintf("from and to are both %s; a pass leads from one host to another.", m.From))
+	}
+	for i, address := range stringsOf(m.SeenAs) {
+		if _, err := netip.ParseAddr(address); address != "" && err != nil {
+			diags.AddAttributeError(path.Root("seen_as").AtListIndex(i), "Not an address", fmt.Sprintf("%q is no IP address.", address))
+		}
+	}
+	if !whollyKnown(m.Paths) || m.Targets.IsUnknown() || !whollyKnown(m.Excludes) || !whollyKnown(m.SeenAs) || !known(m.FromAddress) || diags.HasError() {
+		return
+	}
+	listed := map[string]bool{}
+	for _, source := range stringsOf(m.Paths) {
+		listed[source] = true
+	}
+	for source, target := range m.Targets.Elements() {
+		if !listed[source] {
+			diags.AddAttributeError(path.Root("targets").AtMapKey(source), "Target of no path", fmt.Sprintf("%q is not one of paths.", source))
+		}
+		if target.IsUnknown() {
+			return
+		}
+	}
+	p := m.pass()
+	p.ID = "unnamed" // so far
+	if err := p.Validate(); err != nil && !diags.HasError() {
+		diags.AddAttributeError(path.Root("paths"), "Invalid pass", capitalised(err.Error())+".")
+	}
+}
+
+// runsAgain reports whether a change makes the pass run again.
+func runsAgain(prior, plan *syncPassModel) bool {
+	return !prior.Paths.Equal(plan.Paths) || !prior.Targets.Equal(plan.Targets) || !prior.Excludes.Equal(plan.Excludes) ||
+		!prior.Final.Equal(plan.Final) || !prior.Triggers.Equal(plan.Triggers)
+}
+
+func planSyncPass(_ context.Context, _ *request[syncPassModel], prior, plan *syncPassModel) error {
+	if prior != nil && !runsAgain(prior, plan) && prior.From.Equal(plan.From) && prior.To.Equal(plan.To) {
+		plan.keepFigures(prior)
+	}
+	return nil
+}
+
+// keepFigures takes over what an earlier run left.
+func (m *syncPassModel) keepFigures(prior *syncPassModel) {
+	m.Started, m.Finished, m.Duration = prior.Started, prior.Finished, prior.Duration
+	m.Files, m.FilesCreated, m.FilesTransferred, m.FilesVanished = prior.Files, prior.FilesCreated, prior.FilesTransferred, prior.FilesVanished
+	m.Bytes, m.BytesTransferred, m.BytesLiteral = prior.Bytes, prior.BytesTransferred, prior.BytesLiteral
+	m.BytesSent, m.BytesReceived, m.Rate, m.Speedup = prior.BytesSent, prior.BytesReceived, prior.Rate, prior.Speedup
+	m.PerPath, m.Warnings = prior.PerPath, prior.Warnings
+	m.FromRsync, m.ToRsync, m.LogPath = prior.FromRsync, prior.ToRsync, prior.LogPath
+}
+
+func createSyncPass(ctx context.Context, r *request[syncPassModel], plan *syncPassModel) error {
+	random := make([]byte, 4)
+	if _, err := rand.Read(random); err != nil {
+		return err
+	}
+	plan.ID = types.StringValue(hex.EncodeToString(random))
+	r.identify(*plan)
+	return runSyncPass(ctx, r, plan)
+}
+
+func updateSyncPass(ctx context.Context, r *request[syncPassModel], prior, plan *syncPassModel) error {
+	if !runsAgain(prior, plan) {
+		return nil // how a pass goes about it matters to the next run alone
+	}
+	return runSyncPass(ctx, r, plan)
+}
+
+func runSyncPass(ctx context.Context, r *request[syncPassModel], plan *syncPassModel) error {
+	from, err := r.host(plan.From)
+	if err != nil {
+		return at(path.Root("from"), err)
+	}
+	to, err := r.host(plan.To)
+	if err != nil {
+		return at(path.Root("to"), err)
+	}
+	result, err := rsyncpass.Run(ctx, from, to, plan.pass())
+	for _, warning := range result.Warnings {
+		r.warn("Sync pass from "+plan.From.ValueString(), capitalised(warning)+".")
+	}
+	if err != nil {
+		return err
+	}
+	return plan.show(ctx, result)
+}
+
+// show fills in what a pass did.
+func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error {
+	total := result.Total
+	m.Started = types.StringValue(result.Started.Format(time.RFC3339))
+	m.Finished = types.StringValue(result.Finished.Format(time.RFC3339))
+	m.Duration = types.Int64Value(int64(result.Finished.Sub(result.Started) / time.Second))
+	m.Files, m.FilesCreated = types.Int64Value(total.Files), types.Int64Value(total.Created)
+	m.FilesTransferred, m.FilesVanished = types.Int64Value(total.Transferred), types.Int64Value(result.Vanished)
+	m.Bytes, m.BytesTransferred = types.Int64Value(total.TotalBytes), types.Int64Value(total.TransferredBytes)
+	m.BytesLiteral = types.Int64Value(total.LiteralBytes)
+	m.BytesSent, m.BytesReceived = types.Int64Value(total.SentBytes), types.Int64Value(total.ReceivedBytes)
+	m.Rate, m.Speedup = types.Int64Value(total.Rate()), types.Float64Value(total.Speedup())
+	m.FromRsync, m.ToRsync = types.StringValue(result.FromRsync), types.StringValue(result.ToRsync)
+	m.LogPath = types.StringValue(result.LogPath)
+
+	var perPath []attr.Value
+	for _, each := range result.Paths {
+		s := each.Stats
+		perPath = append(perPath, types.ObjectValueMust(perPathType.AttrTypes, map[string]attr.Value{
+			"path": types.StringValue(each.Source), "target": types.StringValue(each.Target),
+			"duration": types.Int64Value(int64(s.Duration / time.Second)),
+			"files":    types.Int64Value(s.Files), "regular": types.Int64Value(s.Regular), "directories": types.Int64Value(s.Directories),
+			"links": types.Int64Value(s.Links), "special": types.Int64Value(s.Special),
+			"files_created": types.Int64Value(s.Created), "files_transferred": types.Int64Value(s.Transferred),
+			"bytes": types.Int64Value(s.TotalBytes), "bytes_transferred": types.Int64Value(s.TransferredBytes),
+		}))
+	}
+	var diags, more diag.Diagnostics
+	m.PerPath, diags = types.ListValue(perPathType, perPath)
+	m.Warnings, more = types.ListValueFrom(ctx, types.StringType, append([]string{}, result.Warnings...))
+	diags.Append(more...)
+	if diags.HasError() {
+		return errors.New(strings.TrimSpace(diags.Errors()[0].Detail()))
+	}
+	return nil
+}
+
+func deleteSyncPass(ctx context.Context, r *request[syncPassModel], state *syncPassModel) error {
+	to, err := r.host(state.To)
+	if err != nil {
+		return at(path.Root("to"), err)
+	}
+	// The old host may be gone by now; only a pass that broke off has anything
+	// to look for there.
+	if !state.Finished.IsNull() {
+		return rsyncpass.Forget(ctx, nil, to, state.pass(), false)
+	}
+	from, err := r.host(state.From)
+	if err != nil {
+		return at(path.Root("from"), err)
+	}
+	return rsyncpass.Forget(ctx, from, to, state.pass(), true)
+}

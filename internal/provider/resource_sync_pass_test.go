@@ -1,0 +1,358 @@
+package provider_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+func TestSyncPassRefusesBadInput(t *testing.T) {
+	needsCLI(t)
+	for name, c := range map[string]struct{ arguments, says string }{
+		"no path":            {`paths = []`, `at least 1`},
+		"relative path":      {`paths = ["home"]`, `"home" is not absolute`},
+		"root":               {`paths = ["/"]`, `would copy the old\s+system over the new one`},
+		"dots":               {`paths = ["/srv/../home"]`, `not in its shortest form`},
+		"overlap":            {`paths = ["/home", "/home/anna"]`, `overlap`},
+		"same target":        {"paths = [\"/home\", \"/srv\"]\ntargets = { \"/srv\" = \"/home\" }", `overlap`},
+		"target of no path":  {"paths = [\"/home\"]\ntargets = { \"/srv\" = \"/home\" }", `"/srv" is not one of paths`},
+		"relative target":    {"paths = [\"/home\"]\ntargets = { \"/home\" = \"home\" }", `not absolute`},
+		"filter rule":        {"paths = [\"/home\"]\nexcludes = [\"+ x\"]", `filter rule`},
+		"no bandwidth":       {"paths = [\"/home\"]\nbandwidth_limit = 0", `at least 1`},
+		"vanished":           {"paths = [\"/home\"]\nvanished = \"ignore\"", `one of`},
+		"address of options": {"paths = [\"/home\"]\nfrom_address = \"-oProxyCommand=reboot\"", `neither a host name nor an IP address`},
+		"seen as a name":     {"paths = [\"/home\"]\nseen_as = [\"*\"]", `"\*" is no IP address`},
+		"port":               {"paths = [\"/home\"]\nfrom_port = 70000", `between 1\s+and 65535`},
+		"same host":          {"paths = [\"/home\"]\nto = \"old\"", `a pass leads from one\s+host to another`},
+		"unknown host":       {"paths = [\"/home\"]\nto = \"nwe\"", `(?s)no host "nwe";.*"new", "old"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(c.arguments, "\nto =") {
+				c.arguments += "\nto = \"new\""
+			}
+			resource.Test(t, resource.TestCase{
+				IsUnitTest:               true,
+				ProtoV6ProviderFactories: inProcess,
+				Steps: []resource.TestStep{{
+					Config: `provider "cutover" { hosts = { old = {}, new = {} } }
+resource "cutover_sync_pass" "t" {
+from = "old"
+` + c.arguments + `
+}`,
+					PlanOnly:    true,
+					ExpectError: regexp.MustCompile(c.says),
+				}},
+			})
+		})
+	}
+}
+
+const pass = "cutover_sync_pass.pass"
+
+var passUpdated = resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(pass, plancheck.ResourceActionUpdate)}}
+
+func passConfig(w *world, from, arguments string) string {
+	return w.config(passBlock(from, arguments))
+}
+
+func passBlock(from, arguments string) string {
+	return fmt.Sprintf(`
+resource "cutover_sync_pass" "pass" {
+  from  = %q
+  to    = "new"
+  paths = ["/srv/pass data", "/srv/second"]
+%s
+}
+`, from, arguments)
+}
+
+// fillTree makes what rsync can lose: odd names, links of both kinds, holes,
+// ACLs, extended attributes, modes and owners of all sorts.
+const fillTree = `set -e
+useradd -u "$1" -m -s /bin/sh passer
+[ "$2" = old ] || exit 0
+mkdir -p "/srv/pass data/deep/er" "/srv/pass data/empty" /srv/second
+cd "/srv/pass data"
+echo one >'a file'; ln 'a file' deep/'the same'; ln -s /nowhere dangling; ln -s deep directory-link
+echo two >"$(printf 'new\nline')"; echo three >'$(reboot)'; echo four >"'quote\""; echo five >-dash; echo six >"$(printf 'latin\351')"
+echo long >"$(printf '%0255d' 1)"
+truncate -s 10M holes; printf end >>holes
+mkfifo deep/fifo
+echo acl >acl; setfacl -m u:passer:rw acl; echo attr >attr; setfattr -n user.origin -v old attr
+mkdir shared; chgrp passer shared; chmod 2775 shared; echo suid >suid; chmod 4755 suid
+echo mine >mine; chown passer:passer mine; chmod 600 mine
+chmod 751 deep; touch -d '2001-02-03 04:05:06.789' 'a file' deep
+chown passer "/srv/pass data"; chmod 711 "/srv/pass data"
+echo skipped >deep/skip.tmp; mkdir staying; echo stays >staying/file
+echo second >/srv/second/file; touch -d 2001-01-01 deep/er . /srv/second`
+
+// showTree is all of a tree that a pass has to keep, owners by name.
+const showTree = `cd "$1" && find . \( -name '*.tmp' -o -path ./staying \) -prune -o -printf '%P|%y|%m|%u|%g|%T@|%l|%n|' \( -type f -printf %s -o -true \) -printf '\n' | LC_ALL=C sort
+find . \( -name '*.tmp' -o -path ./staying \) -prune -o -type f -exec sha256sum {} + | LC_ALL=C sort
+getfacl -R . 2>/dev/null | grep -A3 'user:passer'; getfattr -R -d . 2>/dev/null
+du -k holes 2>/dev/null | cut -f1 | awk '{ print ($1 < 1000) ? "has holes" : "is filled" }'`
+
+func (w *world) sameTrees(t *testing.T, host *lab.Host) error {
+	t.Helper()
+	var failed []error
+	for _, dir := range []string{"/srv/pass data", "/srv/second"} {
+		// The excluded directory makes its parent's number of links differ.
+		count := regexp.MustCompile(`(?m)^\|d\|(.*\|)\d+\|$`)
+		there := count.ReplaceAllString(run(t, host, "sh", "-c", showTree, "sh", dir), "|d|$1")
+		here := count.ReplaceAllString(run(t, w.trixie, "sh", "-c", showTree, "sh", dir), "|d|$1")
+		if there != here {
+			failed = append(failed, fmt.Errorf("%s on %s:\n%s\non new:\n%s", dir, host.Name, there, here))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// keyGone is an error while anything of a pass but its log is on either host.
+func (w *world) keyGone(t *testing.T, host *lab.Host) error {
+	t.Helper()
+	const look = `ls -d /run/cutover /var/run/cutover 2>/dev/null; grep -l cutover-pass /root/.ssh/* /home/*/.ssh/* 2>/dev/null; ps -eo args | grep '[r]sync '; true`
+	var failed []error
+	for h, more := range map[*lab.Host]string{host: "; ls -d /var/lib/cutover 2>/dev/null; true", w.trixie: "; ls -d /var/lib/cutover/pass-* 2>/dev/null; true"} {
+		if left := run(t, h, "sh", "-c", look+more); left != "" {
+			failed = append(failed, fmt.Errorf("left on %s: %s", h.Name, left))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// passTrees gives the hosts what a pass copies, and takes it away after the test.
+func passTrees(t *testing.T, w *world, host *lab.Host) {
+	t.Helper()
+	untouched(t, host)
+	untouched(t, w.trixie)
+	t.Cleanup(func() {
+		for _, h := range []*lab.Host{host, w.trixie} {
+			run(t, h, "sh", "-c", `rm -rf "/srv/pass data" /srv/second /srv/elsewhere; userdel -r passer 2>/dev/null; groupdel passer 2>/dev/null; cp -p /root/etc-before/* /etc/ && rm -r /root/etc-before`)
+		}
+	})
+	for _, h := range []*lab.Host{host, w.trixie} {
+		run(t, h, "sh", "-c", "mkdir /root/etc-before && cp -p /etc/passwd* /etc/shadow* /etc/group* /etc/gshadow* /etc/subuid* /etc/subgid* /root/etc-before")
+	}
+	run(t, host, "sh", "-c", fillTree, "sh", "4711", "old")
+	run(t, w.trixie, "sh", "-c", fillTree, "sh", "4812", "new")
+}
+
+func TestAccSyncPass(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		passTrees(t, w, host)
+		started := ""
+		remember := func(s *terraform.State) error {
+			started = s.RootModule().Resources[pass].Primary.Attributes["started"]
+			time.Sleep(1100 * time.Millisecond) // the times are whole seconds
+			return nil
+		}
+		const base = "  excludes = [\"*.tmp\", \"/staying\"]\n"
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: passConfig(w, name, base),
+					Check: resource.ComposeTestCheckFunc(
+						check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) }),
+						resource.TestCheckResourceAttr(pass, "per_path.#", "2"),
+						resource.TestCheckResourceAttr(pass, "per_path.0.special", "1"),
+						resource.TestCheckResourceAttr(pass, "per_path.0.links", "2"),
+						resource.TestCheckResourceAttr(pass, "per_path.1.files_transferred", "1"),
+						resource.TestCheckResourceAttr(pass, "files_vanished", "0"),
+						resource.TestCheckResourceAttr(pass, "warnings.#", "0"),
+						resource.TestMatchResourceAttr(pass, "started", regexp.MustCompile(`^20\d\d-.*Z$`)),
+						resource.TestMatchResourceAttr(pass, "bytes", regexp.MustCompile(`^104\d{5}$`)),
+						remember,
+					),
+				},
+				{ // a warm pass
+					PreConfig:        func() { run(t, host, "sh", "-c", `echo seven >"/srv/pass data/deep/er/seven"`) },
+					Config:           passConfig(w, name, base+"  triggers = { again = 1 }\n"),
+					ConfigPlanChecks: passUpdated,
+					Check: resource.ComposeTestCheckFunc(
+						check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) }),
+						resource.TestCheckResourceAttr(pass, "files_transferred", "1"),
+						resource.TestCheckResourceAttr(pass, "files_created", "1"),
+						func(s *terraform.State) error {
+							if now := s.RootModule().Resources[pass].Primary.Attributes["started"]; now == started {
+								return fmt.Errorf("the pass did not run again: started is still %s", now)
+							}
+							return nil
+						},
+						remember,
+					),
+				},
+				{ // how a pass goes about it is no reason to run again
+					Config:           passConfig(w, name, base+"  triggers = { again = 1 }\n  bandwidth_limit = 100000\n"),
+					ConfigPlanChecks: passUpdated,
+					Check: func(s *terraform.State) error {
+						if now := s.RootModule().Resources[pass].Primary.Attributes["started"]; now != started {
+							return fmt.Errorf("the pass ran again: started was %s and is %s", started, now)
+						}
+						return nil
+					},
+				},
+				{ // the final one, elsewhere too
+					Config:           passConfig(w, name, base+"  final = true\n  compress = true\n  targets = { \"/srv/second\" = \"/srv/elsewhere/deep\" }\n"),
+					ConfigPlanChecks: passUpdated,
+					Check: check(t, func() error {
+						if got := run(t, w.trixie, "cat", "/srv/elsewhere/deep/file"); got != "second\n" {
+							return fmt.Errorf("/srv/elsewhere/deep/file holds %q", got)
+						}
+						return w.keyGone(t, host)
+					}),
+				},
+				{
+					ResourceName: pass, ImportState: true, ImportStateId: "x",
+					ExpectError: regexp.MustCompile(`something that\s+happened`),
+				},
+			},
+		})
+	})
+}
+
+// The login need not be root, on neither host, and sudo may ask for a password
+// that a pass does not have.
+func TestAccSyncPassWithBecome(t *testing.T) {
+	for name, users := range map[string]struct{ from, to string }{
+		"sudo and doas":      {`user = "operator", become = { method = "sudo" }`, `user = "doasfree", become = { method = "doas" }`},
+		"sudo with password": {`user = "admin", become = { method = "sudo", password = "admin-secret" }`, `user = "admin", become = { method = "sudo", password = "admin-secret" }`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+				passTrees(t, w, host)
+				t.Cleanup(func() { // what sudo itself leaves: its greeting, and mails about refusals
+					for _, h := range []*lab.Host{host, w.trixie} {
+						run(t, h, "sh", "-c", "sleep 1; rm -rf /root/mail /var/mail/root /home/admin/.sudo_as_admin_successful")
+					}
+				})
+				entry := func(name string, h *lab.Host, user string) string {
+					return fmt.Sprintf("    %s = { address = %q, %s, private_key_path = %q, known_hosts_path = %q, agent = false, ssh_config_path = \"none\" }\n",
+						name, h.Address, user, w.lab.KeyPath(), w.lab.KnownHostsPath())
+				}
+				config := "provider \"cutover\" {\n  hosts = {\n" + entry(name, host, users.from) + entry("new", w.trixie, users.to) + "  }\n}\n" +
+					passBlock(name, "  excludes = [\"*.tmp\", \"/staying\"]")
+				resource.Test(t, resource.TestCase{
+					ProtoV6ProviderFactories: inProcess,
+					Steps: []resource.TestStep{{
+						Config: config,
+						Check:  check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) }),
+					}},
+				})
+			})
+		})
+	}
+}
+
+// What is wrong is said before anything is copied, and nothing is left behind.
+func TestAccSyncPassSaysWhatIsInItsWay(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		passTrees(t, w, host)
+		nobody := check(t, func() error { return w.keyGone(t, host) })
+		clean := func() {
+			if err := nobody(nil); err != nil {
+				t.Error(err)
+			}
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config:      strings.ReplaceAll(passConfig(w, name, ""), "/srv/second", "/srv/nowhere"),
+					ExpectError: regexp.MustCompile(`has no directory\s+/srv/nowhere`),
+				},
+				{
+					PreConfig:   func() { clean(); run(t, host, "sh", "-c", "useradd -M onlyhere && chown onlyhere /srv/second/file") },
+					Config:      passConfig(w, name, ""),
+					ExpectError: regexp.MustCompile(`(?s)does not know\s+these\s+owners.*user\s+onlyhere`),
+				},
+				{
+					PreConfig:   func() { clean(); run(t, host, "sh", "-c", "chown root /srv/second/file; userdel onlyhere") },
+					Config:      passConfig(w, name, "  from_address = \"127.0.0.1\""),
+					ExpectError: regexp.MustCompile(`(?s)another\s+machine\s+answers\s+there`),
+				},
+				{
+					PreConfig:   clean,
+					Config:      passConfig(w, name, "  from_port = 9"),
+					ExpectError: regexp.MustCompile(`(?s)no\s+connection\s+comes\s+about.*Connection\s+refused`),
+				},
+				{
+					PreConfig: func() {
+						clean()
+						run(t, w.trixie, "sh", "-c", "rm -rf /srv/second; mkdir /srv/second; mount -t tmpfs -o size=64k none /srv/second")
+						run(t, host, "sh", "-c", "head -c 300000 /dev/urandom >/srv/second/large")
+					},
+					Config:      passConfig(w, name, ""),
+					ExpectError: regexp.MustCompile(`(?s)file\s+system\s+/srv/second\s+of\s+host\s+"new"\s+is\s+too\s+small`),
+				},
+				{
+					PreConfig: func() { clean(); run(t, w.trixie, "umount", "/srv/second") },
+					Config:    passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]"),
+					Check:     check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) }),
+				},
+			},
+		})
+	})
+}
+
+// A pass that is interrupted ends on both hosts, leaves no key, and goes on
+// where it stopped.
+func TestAccSyncPassInterrupted(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		passTrees(t, w, host)
+		run(t, host, "sh", "-c", "head -c 4000000 /dev/urandom >/srv/second/large")
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config:      passConfig(w, name, "  bandwidth_limit = 100\n  timeouts = { create = \"8s\" }"),
+					ExpectError: regexp.MustCompile(`(?s)was cancelled while it\s+copied.*time allowed for it is over`),
+				},
+				{
+					PreConfig: func() {
+						if err := w.keyGone(t, host); err != nil {
+							t.Error(err)
+						}
+					},
+					Config: passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]"),
+					Check:  check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) }),
+				},
+			},
+		})
+		if left := run(t, w.trixie, "find", "/srv", "-name", ".cutover-partial"); left != "" {
+			t.Errorf("left: %s", left)
+		}
+	})
+}
+
+// Passes side by side take turns at the old host's authorized_keys.
+func TestAccSyncPassesSideBySide(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		passTrees(t, w, host)
+		var config strings.Builder
+		for i, dir := range []string{"/srv/pass data/deep", "/srv/pass data/shared", "/srv/pass data/empty", "/srv/second"} {
+			fmt.Fprintf(&config, "resource \"cutover_sync_pass\" \"p%d\" {\n  from = %q\n  to = \"new\"\n  paths = [%q]\n}\n", i, name, dir)
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{{
+				Config: w.config(config.String()),
+				Check:  check(t, func() error { return w.keyGone(t, host) }),
+			}},
+		})
+		if _, err := w.trixie.Run(context.Background(), "test", "-d", "/srv/pass data/shared"); err == nil {
+			return
+		}
+		t.Error("/srv/pass data/shared was not copied")
+	})
+}
