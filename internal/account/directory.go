@@ -36,6 +36,7 @@ type Directory struct {
 	changed   int // counts changes, so that a read begun before one is not kept
 	snapshot  *Snapshot
 	passwords map[string]Password
+	unread    error // why passwords could not be read, instead of them
 	readAt    time.Time
 	secretsAt time.Time
 	created   map[string]bool // by this process
@@ -78,13 +79,13 @@ func (d *Directory) User(ctx context.Context, name string) (user User, found boo
 // in without a password is refused.
 func (d *Directory) Password(ctx context.Context, name string) (*Password, error) {
 	d.mu.Lock()
-	passwords, readAt := d.passwords, d.secretsAt
+	passwords, err, readAt := d.passwords, d.unread, d.secretsAt
 	d.mu.Unlock()
-	if passwords == nil || d.now().Sub(readAt) >= fresh {
-		var err error
-		if passwords, err = d.secrets.Do(ctx, struct{}{}); err != nil {
-			return nil, err
-		}
+	if (passwords == nil && err == nil) || d.now().Sub(readAt) >= fresh {
+		passwords, err = d.secrets.Do(ctx, struct{}{})
+	}
+	if err != nil {
+		return nil, err
 	}
 	password, ok := passwords[name]
 	switch {
@@ -199,14 +200,21 @@ func (d *Directory) loadPasswords(ctx context.Context, waiting []struct{}) ([]ma
 	changed, started := d.changed, d.now()
 	d.mu.Unlock()
 	result, err := d.host.Run(ctx, host.Exec("cat", "/etc/shadow"))
-	if err != nil {
-		return nil, err
+	var passwords map[string]Password
+	if err == nil {
+		passwords = parsePasswords(result.Stdout)
+	} else {
+		started = d.now()
 	}
-	passwords := parsePasswords(result.Stdout)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.changed == changed {
-		d.passwords, d.secretsAt = passwords, started
+	// A failure is kept as well: a host that is switched off is not waited for
+	// again for each of a thousand users.
+	if d.changed == changed && ctx.Err() == nil {
+		d.passwords, d.unread, d.secretsAt = passwords, err, started
+	}
+	if err != nil {
+		return nil, err
 	}
 	return repeat(passwords, len(waiting)), nil
 }
@@ -233,7 +241,7 @@ func (d *Directory) forget(snapshot *Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.changed++
-	d.snapshot, d.readAt, d.passwords = snapshot, d.now(), nil
+	d.snapshot, d.readAt, d.passwords, d.unread = snapshot, d.now(), nil, nil
 }
 
 func (d *Directory) run(ctx context.Context, changes []change) ([]outcome, *Snapshot, error) {

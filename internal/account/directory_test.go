@@ -278,3 +278,25 @@ func TestPasswordGoesFromHostToHost(t *testing.T) {
 		t.Errorf("nora: %v", err)
 	}
 }
+
+func TestUnreachableHostIsNotWaitedForByEveryUser(t *testing.T) {
+	fake := hosttest.New(t)
+	lost := errors.New("no route to host")
+	fake.Expect("cat /etc/shadow").Fails(lost)
+	d := NewDirectory(fake)
+	for _, name := range []string{"anna", "bert", "carl"} {
+		if _, err := d.Password(t.Context(), name); !errors.Is(err, lost) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCommentsOfOldTimesAreRead(t *testing.T) {
+	s, err := parseSnapshot("old", strings.Replace(listing, "Anna M\u00fcller", "Anna M\xfcller", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if anna, _ := s.User("anna"); anna.Gecos != "Anna M\u00fcller,,," {
+		t.Errorf("gecos is %q", anna.Gecos)
+	}
+}

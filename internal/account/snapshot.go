@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
@@ -90,7 +91,7 @@ func parseSnapshot(hostName, out string) (*Snapshot, error) {
 		gid := number(f[3], -1)
 		user := User{
 			Name: f[0], UID: uid, GID: gid, Group: f[3],
-			Gecos: f[4], Home: f[5], Shell: f[6],
+			Gecos: text(f[4]), Home: f[5], Shell: f[6],
 			Password: PasswordState(f[1]), LastChange: -1,
 		}
 		if name, ok := groupNames[gid]; ok {
@@ -110,6 +111,18 @@ func parseSnapshot(hostName, out string) (*Snapshot, error) {
 		s.users[f[0]] = user
 	}
 	return s, nil
+}
+
+// text reads a comment that may be from the time before UTF-8, in Latin-1.
+func text(field string) string {
+	if utf8.ValidString(field) {
+		return field
+	}
+	runes := make([]rune, len(field))
+	for i := range len(field) {
+		runes[i] = rune(field[i])
+	}
+	return string(runes)
 }
 
 // parseGroups returns the groups' names by number, and by user the sorted

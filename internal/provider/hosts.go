@@ -19,7 +19,10 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/account"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/service"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/skeleton"
 )
 
 // hosts are the hosts of the provider's block, as resources look them up.
@@ -31,6 +34,11 @@ type hosts struct {
 	unresolved map[string]string
 	// anything is false when not even the names are known yet.
 	anything bool
+
+	// What the resources of a host share, so that they share round trips.
+	accounts perHost[*account.Directory]
+	homes    perHost[*skeleton.Homes]
+	services perHost[*service.Services]
 }
 
 // errUnresolved is the error of a host some of whose options are not known

@@ -61,11 +61,18 @@ func (p *cutoverProvider) Configure(ctx context.Context, req provider.ConfigureR
 
 func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{
+		newHostUserResource,
+		newHomeSkeletonResource,
+		newServiceResource,
 		newSyncPassResource,
 		newForwardingTunnelResource,
 	}
 }
 
 func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{}
+	return []func() datasource.DataSource{
+		newHostDataSource,
+		newHostUsersDataSource,
+		newServiceCheckDataSource,
+	}
 }

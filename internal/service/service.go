@@ -41,6 +41,9 @@ type Want struct {
 	// Triggers are those that Set or a former one has found: what was active
 	// is started again with the service, what was enabled is enabled again.
 	Triggers []Trigger
+	// Restore puts them back also where the service itself is not to run, as
+	// they are found where nobody has called it yet.
+	Restore bool
 }
 
 // UnknownError is the error for a service that the host does not have.

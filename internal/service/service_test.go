@@ -70,6 +70,7 @@ func TestSetGivesItsScriptTheWholeWish(t *testing.T) {
 		{Want{Running: ptr(false), Enabled: ptr(false), Triggers: triggers}, "service/set.sh dovecot no no - 60 - -"},
 		{Want{Running: ptr(true), Triggers: triggers}, "service/set.sh dovecot yes - - 60 a.socket,c.path -"},
 		{Want{Enabled: ptr(true), Triggers: triggers}, "service/set.sh dovecot - yes - 60 - b.socket,c.path"},
+		{Want{Running: ptr(false), Enabled: ptr(false), Triggers: triggers, Restore: true}, "service/set.sh dovecot no no - 60 a.socket,c.path b.socket,c.path"},
 		{Want{Running: ptr(true), Restart: true}, "service/set.sh dovecot yes - yes 60 - -"},
 	} {
 		fake := hosttest.New(t)

@@ -103,8 +103,8 @@ func (s *Services) Set(ctx context.Context, name string, w Want) (State, error) 
 	}
 	result, err := s.host.Run(ctx, host.Sh(setScript,
 		name, yesOrNo(w.Running), yesOrNo(w.Enabled), restart, strconv.Itoa(int(patience.Seconds())),
-		units(w.Triggers, w.Running, func(t Trigger) bool { return t.Active }),
-		units(w.Triggers, w.Enabled, func(t Trigger) bool { return t.Enabled }),
+		w.units(w.Running, func(t Trigger) bool { return t.Active }),
+		w.units(w.Enabled, func(t Trigger) bool { return t.Enabled }),
 	))
 	if err != nil {
 		return State{}, err
@@ -129,11 +129,11 @@ func yesOrNo(wanted *bool) string {
 	return "no"
 }
 
-// units lists the triggers that come along when wanted is true.
-func units(triggers []Trigger, wanted *bool, pick func(Trigger) bool) string {
+// units lists the triggers that come along with one side of the wish.
+func (w Want) units(side *bool, pick func(Trigger) bool) string {
 	var picked []string
-	for _, trigger := range triggers {
-		if wanted != nil && *wanted && pick(trigger) {
+	for _, trigger := range w.Triggers {
+		if side != nil && (*side || w.Restore) && pick(trigger) {
 			picked = append(picked, trigger.Unit)
 		}
 	}

@@ -1,7 +1,8 @@
 # Brings a service to a state and describes it then. Arguments: NAME, RUNNING
 # and ENABLED (yes, no, or - for "as it is"), RESTART (yes or -), PATIENCE in
 # seconds, and the units, between commas, that are started and enabled along
-# with it, or -.
+# with it, or -. Those of a service that is to be stopped or disabled are what
+# had been found beside it: a socket that waits.
 # shellcheck disable=SC2154 # $init comes from detect.sh
 
 name=$1 running=$2 enabled=$3 restart=$4 patience=$5
@@ -42,6 +43,9 @@ no)
 		"${init}_disable" >/dev/null || give_up "$name could not be disabled."
 	fi
 	if "${init}_enabled"; then give_up "$name is still enabled."; fi
+	for trigger in $enable_along; do
+		systemctl enable "$trigger" >/dev/null || give_up "$trigger could not be enabled."
+	done
 	;;
 esac
 
@@ -51,6 +55,9 @@ no)
 		"${init}_stop" || give_up "$name could not be stopped."
 	fi
 	wait_for "${init}_stopped" || give_up "$name is still running after $patience s."
+	for trigger in $start_along; do
+		systemctl start "$trigger" || give_up "$trigger could not be started."
+	done
 	;;
 yes)
 	if ! "${init}_running" || [ -n "$start_along" ]; then

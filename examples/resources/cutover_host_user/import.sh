@@ -1,0 +1,2 @@
+# HOST/NAME
+terraform import 'cutover_host_user.people["anna"]' new/anna

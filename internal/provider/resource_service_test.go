@@ -1,0 +1,213 @@
+package provider_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+func TestServiceRefusesBadInput(t *testing.T) {
+	needsCLI(t)
+	for name, c := range map[string]struct{ arguments, says string }{
+		"code as name": {"name = \"a;reboot\"\nrunning = true", `Not the name of a service`},
+		"path as name": {"name = \"../cron\"\nrunning = true", `Not the name of a service`},
+		"nothing":      {`name = "cron"`, `At least one attribute`},
+		"on_destroy":   {"name = \"cron\"\nrunning = true\non_destroy = \"stop\"", `value must be one of`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resource.Test(t, resource.TestCase{
+				IsUnitTest:               true,
+				ProtoV6ProviderFactories: inProcess,
+				Steps: []resource.TestStep{{
+					Config:      fmt.Sprintf("provider \"cutover\" {\n  hosts = { new = {} }\n}\nresource \"cutover_service\" \"s\" {\nhost = \"new\"\n%s\n}", c.arguments),
+					PlanOnly:    true,
+					ExpectError: regexp.MustCompile(c.says),
+				}},
+			})
+		})
+	}
+}
+
+const theService = "cutover_service.s"
+
+func serviceConfig(w *world, on, arguments string) string {
+	return w.config(fmt.Sprintf("resource \"cutover_service\" \"s\" {\n  host = %q\n%s\n}\n", on, arguments))
+}
+
+// mailService is the mail server of a host: Sendmail's init script answers
+// status with 0 whether it runs or not, and Debian 12's postfix.service is
+// active whether Postfix is or not.
+var mailService = map[string]string{"sysv": "sendmail", "bookworm": "postfix"}
+
+func TestAccService(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		mta := mailService[name]
+		arguments := func(running, enabled bool) string {
+			return fmt.Sprintf("  name = %q\n  running = %t\n  enabled = %t\n  on_destroy = \"restore\"", mta, running, enabled)
+		}
+		port := func(open string) resource.TestCheckFunc {
+			return is(host, open, "bash", "-c", "if (: </dev/tcp/127.0.0.1/25) 2>/dev/null; then echo open; else echo closed; fi")
+		}
+		boots := func(answer string) resource.TestCheckFunc {
+			if name == "sysv" {
+				return is(host, answer, "sh", "-c", "if ls /etc/rc2.d/S??sendmail >/dev/null 2>&1; then echo enabled; else echo disabled; fi")
+			}
+			return is(host, answer, "sh", "-c", "systemctl is-enabled postfix || :")
+		}
+		by := func(action string) func() {
+			return func() { run(t, host, "sh", "-c", `service "$0" "$1" >/dev/null 2>&1`, mta, action) }
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: serviceConfig(w, name, arguments(false, false)),
+					Check: resource.ComposeTestCheckFunc(port("closed"), boots("disabled"),
+						resource.TestCheckResourceAttr(theService, "found_running", "true"),
+						resource.TestCheckResourceAttr(theService, "found_enabled", "true"),
+						resource.TestCheckResourceAttr(theService, "init", map[string]string{"sysv": "sysv", "bookworm": "systemd"}[name])),
+				},
+				{ // somebody starts it
+					PreConfig:        by("start"),
+					Config:           serviceConfig(w, name, arguments(false, false)),
+					ConfigPlanChecks: changes(theService, plancheck.ResourceActionUpdate),
+					Check:            port("closed"),
+				},
+				{
+					Config:           serviceConfig(w, name, arguments(true, false)),
+					ConfigPlanChecks: changes(theService, plancheck.ResourceActionUpdate),
+					Check:            resource.ComposeTestCheckFunc(port("open"), boots("disabled")),
+				},
+				{ // somebody stops it
+					PreConfig:        by("stop"),
+					Config:           serviceConfig(w, name, arguments(true, false)),
+					ConfigPlanChecks: changes(theService, plancheck.ResourceActionUpdate),
+					Check:            port("open"),
+				},
+				{
+					Config:           serviceConfig(w, name, arguments(false, false)),
+					ConfigPlanChecks: changes(theService, plancheck.ResourceActionUpdate),
+					Check:            port("closed"),
+				},
+			},
+		})
+		if err := resource.ComposeTestCheckFunc(port("open"), boots("enabled"))(nil); err != nil {
+			t.Errorf("not restored by destroy: %v", err)
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: serviceConfig(w, name, strings.ReplaceAll(arguments(true, true), `"restore"`, `"leave"`)),
+				},
+				{
+					ResourceName: theService, ImportState: true, ImportStateVerify: true, ImportStateId: name + "/" + mta,
+				},
+			},
+		})
+	})
+}
+
+func TestAccServiceRestartsOnChange(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		pid := func() string { return strings.TrimSpace(run(t, host, "cat", "/var/run/crond.pid")) }
+		before := pid()
+		config := func(digest string) string {
+			return serviceConfig(w, name, fmt.Sprintf("  name = \"cron\"\n  running = true\n  restart_on = { config = %q }", digest))
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{Config: config("a"), Check: check(t, func() error {
+					if pid() != before {
+						return fmt.Errorf("cron was restarted without need")
+					}
+					return nil
+				})},
+				{Config: config("b"), Check: check(t, func() error {
+					if pid() == before {
+						return fmt.Errorf("cron was not restarted")
+					}
+					return nil
+				})},
+			},
+		})
+	})
+}
+
+func TestAccServiceThatFails(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		t.Cleanup(func() {
+			run(t, host, "rm", "-f", "/etc/dovecot/conf.d/99-broken.conf")
+			run(t, host, "sh", "-c", "service dovecot start >/dev/null 2>&1")
+		})
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config:      serviceConfig(w, name, "  name = \"dovecott\"\n  running = true"),
+					ExpectError: regexp.MustCompile(`(?s)Unable to create service.*` + name + `.*no service dovecott; similar ones\s+are dovecot`),
+				},
+				{
+					PreConfig: func() {
+						run(t, host, "sh", "-c", "service dovecot stop >/dev/null 2>&1; echo 'bogus line {' >/etc/dovecot/conf.d/99-broken.conf")
+					},
+					Config:      serviceConfig(w, name, "  name = \"dovecot\"\n  running = true"),
+					ExpectError: regexp.MustCompile(`(?s)99-broken.conf line\s+1.*dovecot could not be started`),
+				},
+			},
+		})
+	})
+}
+
+// A socket unit would start what was stopped as soon as a client comes.
+func TestAccServiceWithASocket(t *testing.T) {
+	w := labWorld(t)
+	untouched(t, w.trixie)
+	run(t, w.trixie, "sh", "-c", `cat >/etc/systemd/system/greeter.socket <<'END'
+[Socket]
+ListenStream=127.0.0.1:7007
+[Install]
+WantedBy=sockets.target
+END
+cat >/etc/systemd/system/greeter.service <<'END'
+[Service]
+ExecStart=/bin/sleep 600
+END
+systemctl daemon-reload && systemctl enable --now greeter.socket 2>/dev/null`)
+	t.Cleanup(func() {
+		run(t, w.trixie, "sh", "-c", "systemctl disable --now greeter.socket greeter.service 2>/dev/null; rm /etc/systemd/system/greeter.*; systemctl daemon-reload")
+	})
+	stopped := "  name = \"greeter\"\n  running = false\n  enabled = false\n  on_destroy = \"restore\""
+	active := func(want string) resource.TestCheckFunc {
+		return is(w.trixie, want, "sh", "-c", "systemctl is-active greeter.socket; systemctl is-enabled greeter.socket || :")
+	}
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				Config: serviceConfig(w, "new", stopped),
+				Check: resource.ComposeTestCheckFunc(active("inactive\ndisabled"),
+					resource.TestCheckResourceAttr(theService, "found_triggers.0.unit", "greeter.socket")),
+			},
+			{
+				PreConfig:        func() { run(t, w.trixie, "systemctl", "start", "greeter.socket") },
+				Config:           serviceConfig(w, "new", stopped),
+				ConfigPlanChecks: changes(theService, plancheck.ResourceActionUpdate),
+				Check:            active("inactive\ndisabled"),
+			},
+		},
+	})
+	if err := active("active\nenabled")(nil); err != nil {
+		t.Errorf("not restored by destroy: %v", err)
+	}
+}
