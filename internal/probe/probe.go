@@ -102,7 +102,7 @@ func Guess(port int) string {
 //
 // Ask ends when ctx does. Without a deadline in ctx it waits without a limit.
 func Ask(ctx context.Context, conn net.Conn, r Request) (Answer, error) {
-	if err := r.validate(); err != nil {
+	if err := r.Validate(); err != nil {
 		return Answer{}, err
 	}
 	c, done := newTalk(ctx, conn)
@@ -141,7 +141,8 @@ func Ask(ctx context.Context, conn net.Conn, r Request) (Answer, error) {
 	return c.answer, r.judge(c.answer)
 }
 
-func (r Request) validate() error {
+// Validate says what is wrong with a question before anybody is asked.
+func (r Request) Validate() error {
 	if !slices.Contains(Protocols, r.Protocol) {
 		return fmt.Errorf("unknown protocol %q; known are %s", r.Protocol, strings.Join(Protocols, ", "))
 	}

@@ -199,7 +199,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 			"a refresh changes nothing. A migration has several, one after the other: a first pass while everything runs, a warm one, and a final one with the services stopped. " +
 			"A pass that broke off goes on where it stopped when it is applied again. Nothing is deleted on the new host.\n\n" +
 			"The new host logs in to the old with a key made for this pass, which may do nothing but read these paths, from the new host's addresses; " +
-			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log, and no copied file.",
+			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log, and no copied file. A pass cannot be imported, for no host can say afterwards what it did.",
 		Attributes: attributes,
 	}
 }
