@@ -122,11 +122,15 @@ func (l *link) session(ctx context.Context, n int) ([]*session, error) {
 	var refusedSince time.Time
 	pause := 50 * time.Millisecond
 	for {
+		if l.slots.tight(n) {
+			l.closeIdleFiles()
+		}
 		if err := l.slots.acquire(ctx, l.dead, n); err != nil {
 			return nil, err
 		}
 		opened, err := l.openAll(ctx, n)
 		if err == nil {
+			l.slots.accepted()
 			return opened, nil
 		}
 		var refused *ssh.OpenChannelError
@@ -135,9 +139,6 @@ func (l *link) session(ctx context.Context, n int) ([]*session, error) {
 			return nil, err
 		}
 		open := l.slots.refused(n)
-		if open <= 1 {
-			l.closeIdleFiles()
-		}
 		if refusedSince.IsZero() {
 			refusedSince = time.Now()
 			l.target.log(ctx, "sshd refuses another session, waiting for one to end", map[string]any{"open": open})

@@ -177,7 +177,7 @@ func (e *authError) Unwrap() error { return e.err }
 func needsLegacy(err *ssh.AlgorithmNegotiationError) bool {
 	old := ssh.InsecureAlgorithms()
 	for _, algorithm := range slices.Concat(old.KeyExchanges, old.Ciphers, old.MACs, old.HostKeys) {
-		if slices.Contains(err.SupportedAlgorithms, algorithm) {
+		if slices.Contains(err.RequestedAlgorithms, algorithm) {
 			return true
 		}
 	}

@@ -19,6 +19,7 @@ import (
 type fileSession struct {
 	*sftp.Client
 	gone  chan struct{} // closed when it has ended
+	slots int           // that it holds
 	users int           // operations under way, guarded by link.opening
 }
 
@@ -59,6 +60,9 @@ func (l *link) useFiles(ctx context.Context) (*fileSession, func(), error) {
 		l.opening <- struct{}{}
 		current.users--
 		<-l.opening
+		if l.slots.tight(current.slots) {
+			l.closeIdleFiles()
+		}
 	}, nil
 }
 
@@ -76,7 +80,7 @@ func (l *link) openFiles(ctx context.Context) (*fileSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened := &fileSession{gone: make(chan struct{})}
+	opened := &fileSession{gone: make(chan struct{}), slots: p.slots}
 	ended := make(chan error, 1)
 	go func() {
 		p.wait()
@@ -129,7 +133,7 @@ func (l *link) openSubsystem(ctx context.Context) (*fileSession, error) {
 		release()
 		return nil, errors.Join(fmt.Errorf("host %q: there is neither an sftp-server program nor sshd's subsystem sftp; install the one (Debian: openssh-sftp-server), or set `Subsystem sftp internal-sftp` in sshd_config", l.target.Name), err)
 	}
-	opened := &fileSession{gone: make(chan struct{})}
+	opened := &fileSession{gone: make(chan struct{}), slots: 1}
 	go func() {
 		<-s.closed
 		release()
@@ -194,10 +198,7 @@ func (h *remote) fileOp(ctx context.Context, what, name string, again bool, do f
 		fields["error"] = err.Error()
 	}
 	h.cfg.log(ctx, "did a file operation", fields)
-	if err != nil {
-		return fmt.Errorf("on host %q: unable to %s %s: %w", h.cfg.Name, what, name, err)
-	}
-	return nil
+	return h.named(err, what+" "+name)
 }
 
 func (l *link) fileOp(ctx context.Context, do func(*sftp.Client) error) error {
@@ -305,7 +306,7 @@ func replace(c *sftp.Client, from, to string) error {
 
 // Rename moves a file in one step; see Host.
 func (h *remote) Rename(ctx context.Context, from, to string) error {
-	return h.fileOp(ctx, "rename to "+to, from, false, func(c *sftp.Client) error {
+	return h.fileOp(ctx, "rename", from+" to "+to, false, func(c *sftp.Client) error {
 		return replace(c, from, to)
 	})
 }

@@ -90,6 +90,12 @@ var errPoolClosed = errors.New("the connections are closed already")
 // Name returns the host's name; see Host.
 func (h *remote) Name() string { return h.cfg.Name }
 
+// connectError is a host that was not reached. Its text names the host.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
 // connected returns the live connection, and makes one where there is none.
 func (h *remote) connected(ctx context.Context) (*link, error) {
 	select {
@@ -109,10 +115,10 @@ func (h *remote) connected(ctx context.Context) (*link, error) {
 	}
 	t, err := resolve(h.cfg)
 	if err != nil {
-		return nil, err
+		return nil, &connectError{err}
 	}
 	if l, err = connect(ctx, t); err != nil {
-		return nil, err
+		return nil, &connectError{err}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -157,7 +163,7 @@ func (h *remote) Dial(ctx context.Context, network, address string) (net.Conn, e
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("on host %q: unable to connect from there to %s: %w", h.cfg.Name, address, err)
+		return nil, h.named(err, "connect from there to "+address)
 	}
 	return conn, nil
 }

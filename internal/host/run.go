@@ -41,24 +41,19 @@ func (h *remote) Run(ctx context.Context, cmd Command) (Result, error) {
 		fields["error"] = err.Error()
 	}
 	h.cfg.log(ctx, "ran a command", fields)
-	return result, h.named(err, cmd.String())
+	return result, h.named(err, "run "+cmd.String())
 }
 
 // named makes sure that an error names the host and what was being done.
 func (h *remote) named(err error, what string) error {
 	var exit *ExitError
+	var sent *runError
 	var become *becomeError
-	var hostKey *HostKeyError
-	var auth *authError
-	var config *ConfigError
-	var named *runError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &exit), errors.As(err, &become), errors.As(err, &hostKey), errors.As(err, &auth), errors.As(err, &config), errors.As(err, &named):
+	var connect *connectError
+	if err == nil || errors.As(err, &exit) || errors.As(err, &sent) || errors.As(err, &become) || errors.As(err, &connect) {
 		return err
 	}
-	return fmt.Errorf("on host %q: unable to run %s: %w", h.cfg.Name, what, err)
+	return fmt.Errorf("on host %q: unable to %s: %w", h.cfg.Name, what, err)
 }
 
 // runError is a command that was sent and of which no exit status came.

@@ -12,6 +12,7 @@ type slots struct {
 	mu      sync.Mutex
 	limit   int
 	used    int
+	opened  int           // since the limit was last changed
 	changed chan struct{} // closed and replaced when a slot becomes free
 }
 
@@ -52,12 +53,34 @@ func (s *slots) release(n int) {
 	s.changed = make(chan struct{})
 }
 
+// regrow is after how many sessions a lowered limit is raised by one: sshd may
+// have refused only because it was late in closing one.
+const regrow = 16
+
+// accepted tells that sshd opened a session in an acquired slot.
+func (s *slots) accepted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened++; s.opened >= regrow && s.limit < maxSessions {
+		s.opened = 0
+		s.limit++
+	}
+}
+
+// tight tells whether something that keeps n slots may keep another n from
+// ever being free.
+func (s *slots) tight(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limit < 2*n
+}
+
 // refused gives n slots back after sshd refused to open a session, and lowers
 // the limit to what was open then. It returns how many are open.
 func (s *slots) refused(n int) (open int) {
 	s.release(n)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.limit = max(1, min(s.limit, s.used))
+	s.limit, s.opened = max(1, min(s.limit, s.used)), 0
 	return s.used
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -39,14 +40,24 @@ func (q sshConfigQuery) read(file, dir string, depth int) ([]string, error) {
 	}
 	var lines []string
 	applies := true
+	var undecided error // of a Match block of which only ssh knows whether it applies
 	for i, line := range strings.Split(string(text), "\n") {
 		key, rest := splitKeyword(line)
-		switch strings.ToLower(key) {
+		key = strings.ToLower(key)
+		if key == "host" || key == "match" {
+			undecided = nil
+		} else if undecided != nil && slices.Contains(readKeywords, key) {
+			return nil, undecided
+		}
+		switch key {
 		case "":
 		case "host":
 			applies, err = q.matchesHost(arguments(rest))
 		case "match":
 			applies, err = q.matches(arguments(rest))
+			if errors.Is(err, errUndecided) {
+				undecided, err = fmt.Errorf("%s:%d: %w", file, i+1, err), nil
+			}
 		case "include":
 			if !applies {
 				continue
@@ -93,6 +104,15 @@ func (q sshConfigQuery) matchesHost(patterns []string) (bool, error) {
 	return matchPatterns(patterns, q.alias)
 }
 
+// readKeywords are the keywords that matter here. A block of others may
+// apply or not.
+var readKeywords = []string{
+	"hostname", "port", "user", "identityfile", "identitiesonly", "identityagent", "certificatefile", "proxyjump",
+	"proxycommand", "userknownhostsfile", "globalknownhostsfile", "hostkeyalias", "include",
+}
+
+var errUndecided = errors.New("cannot be told without ssh itself; put the settings of this host into a Host block, or give a file of its own as ssh_config_path (\"none\" for no file)")
+
 // matches tells whether a Match line applies. A criterion that only ssh can
 // decide is an error, but only where those before it let it count.
 func (q sshConfigQuery) matches(criteria []string) (bool, error) {
@@ -127,7 +147,7 @@ func (q sshConfigQuery) matches(criteria []string) (bool, error) {
 		case "localuser":
 			subject = q.local.Username
 		default:
-			return false, fmt.Errorf("whether \"Match %s\" applies cannot be told without ssh itself; put the settings of this host into a Host block, or give a file of its own as ssh_config_path (\"none\" for no file)", name)
+			return false, fmt.Errorf("whether \"Match %s\" applies %w", name, errUndecided)
 		}
 		ok, err := matchPatterns(strings.Split(value, ","), subject)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 // The variables are set for the script as env(1) does; their values must need
 // no quoting.
 func Program(script string, env ...string) string {
-	return "exec env " + strings.Join(env, " ") + ` sh -c 'eval "$(printf %b "$0")"' '` + escape(script) + "'"
+	return "exec env " + strings.Join(env, " ") + ` sh -c 'eval "$(printf %b "$1")"' cutover '` + escape(script) + "'"
 }
 
 // escape writes text in the form that the %b of POSIX printf takes, and in

@@ -1,0 +1,269 @@
+package host
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+func newECDSAKey(t testing.TB) ssh.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+func TestTwoBastions(t *testing.T) {
+	t.Parallel()
+	first, firstSigner := keyText(t, "")
+	second, secondSigner := keyText(t, "")
+	last, lastSigner := keyText(t, "")
+	a := (&server{Config: authorize(firstSigner.PublicKey())}).start(t)
+	b := (&server{Config: authorize(secondSigner.PublicKey())}).start(t)
+	c := (&server{Config: authorize(lastSigner.PublicKey())}).start(t)
+
+	cfg := c.reach(last)
+	hop1, hop2 := a.reach(first), b.reach(second)
+	hop1.Name, hop2.Name = "gate", "hall"
+	cfg.Bastions = []Config{hop1, hop2}
+	if err := works(t, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if a.forwards.Load() != 1 || b.forwards.Load() != 1 || a.execs.Load() != 0 {
+		t.Errorf("forwards %d and %d, commands on the bastion %d", a.forwards.Load(), b.forwards.Load(), a.execs.Load())
+	}
+
+	hop2.HostKeys = []string{authorizedForm(newKey(t).PublicKey())}
+	cfg.Bastions = []Config{hop1, hop2}
+	refuses(t, cfg, `"hall"`, "host_key pins")
+
+	a.NoForward = true
+	hop2.HostKeys = b.pin()
+	cfg.Bastions = []Config{hop1, hop2}
+	refuses(t, cfg, "AllowTcpForwarding")
+}
+
+func TestProxyJumpOfSSHConfig(t *testing.T) {
+	t.Parallel()
+	plain, signer := keyText(t, "")
+	a := (&server{Config: authorize(signer.PublicKey())}).start(t)
+	b := (&server{Config: authorize(signer.PublicKey())}).start(t)
+	key := writeFile(t, "id", plain)
+	known := knownHosts(t, fmt.Sprintf("[127.0.0.1]:%d %s", a.port(), a.pin()[0]), fmt.Sprintf("[127.0.0.1]:%d %s", b.port(), b.pin()[0]))
+	cfg := b.reach("")
+	cfg.HostKeys, cfg.Address, cfg.Port, cfg.User = nil, "old", 0, ""
+	cfg.SSHConfigPath = writeFile(t, "config", fmt.Sprintf(`
+Host old
+  HostName 127.0.0.1
+  Port %d
+  ProxyJump guest@gate
+Host gate
+  HostName 127.0.0.1
+  Port %d
+Host *
+  User root
+  IdentityFile %s
+  UserKnownHostsFile %s
+`, b.port(), a.port(), key, known))
+	if err := works(t, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if a.forwards.Load() != 1 {
+		t.Error("not through the jump host")
+	}
+	cfg.SSHConfigPath = writeFile(t, "config", "ProxyJump a\n")
+	refuses(t, cfg, "circle")
+	cfg.SSHConfigPath = writeFile(t, "config", "ProxyCommand nc %h %p\n")
+	refuses(t, cfg, "ProxyCommand", "bastions")
+}
+
+func TestDialFromTheHost(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		conn, err := listener.Accept()
+		if err == nil {
+			io.Copy(conn, conn)
+			conn.Close()
+		}
+	}()
+	s, _, h := simple(t, nil)
+	conn, err := h.Dial(t.Context(), "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(conn, "hello")
+	answer := make([]byte, 6)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "hello\n" {
+		t.Errorf("%q, %v", answer, err)
+	}
+	conn.Close()
+	s.NoForward = true
+	if _, err := h.Dial(t.Context(), "tcp", listener.Addr().String()); err == nil || !strings.Contains(err.Error(), "AllowTcpForwarding") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConnectIsTriedAgainUntilItsTimeout(t *testing.T) {
+	t.Parallel()
+	plain, signer := keyText(t, "")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close() // refused from here on
+	s := &server{Config: authorize(signer.PublicKey()), HostKey: newKey(t), Addr: address}
+	cfg := s.reach(plain)
+	_, h := one(t, cfg)
+	result := make(chan error, 1)
+	go func() {
+		_, err := h.Run(t.Context(), Exec("true"))
+		result <- err
+	}()
+	time.Sleep(700 * time.Millisecond)
+	s.start(t)
+	if err := <-result; err != nil {
+		t.Errorf("a host that boots is not waited for: %v", err)
+	}
+
+	s.stop()
+	cfg.ConnectTimeout = time.Second
+	_, h = one(t, cfg)
+	began := time.Now()
+	_, err = h.Run(t.Context(), Exec("true"))
+	if err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), address) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(began); took < 300*time.Millisecond || took > 3*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+func TestConnectToAServerThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	plain, _ := keyText(t, "")
+	s := &server{Addr: listener.Addr().String(), HostKey: newKey(t)}
+	cfg := s.reach(plain)
+	cfg.ConnectTimeout = 300 * time.Millisecond
+	_, h := one(t, cfg)
+	began := time.Now()
+	_, err = h.Run(t.Context(), Exec("true"))
+	if !errors.Is(err, errConnectTimeout) || time.Since(began) > 3*time.Second {
+		t.Errorf("got %v after %s", err, time.Since(began))
+	}
+	cfg.ConnectTimeout = time.Minute
+	_, h = one(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err = h.Run(ctx, Exec("true")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLegacyAlgorithms(t *testing.T) {
+	t.Parallel()
+	plain, signer := keyText(t, "")
+	config := authorize(signer.PublicKey())
+	config.KeyExchanges = []string{ssh.InsecureKeyExchangeDH1SHA1}
+	config.Ciphers = []string{ssh.InsecureCipherAES128CBC}
+	config.MACs = []string{ssh.InsecureHMACSHA196}
+	s := (&server{Config: config}).start(t)
+	cfg := s.reach(plain)
+	refuses(t, cfg, "legacy_algorithms")
+	cfg.LegacyAlgorithms = true
+	if err := works(t, cfg); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnknownHostName(t *testing.T) {
+	t.Parallel()
+	pool := NewPool(Config{Name: "old"}, Config{Name: "new"})
+	defer pool.Close()
+	if _, err := pool.Host("odl"); err == nil || !strings.Contains(err.Error(), `"new", "old"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Not parallel: it counts the goroutines of the whole process.
+func TestNoGoroutineIsLeftBehind(t *testing.T) {
+	plain, signer := keyText(t, "")
+	bastion := (&server{Config: authorize(signer.PublicKey())}).start(t)
+	s := (&server{Config: authorize(signer.PublicKey())}).start(t)
+	use := func() {
+		cfg := s.reach(plain)
+		cfg.Bastions = []Config{bastion.reach(plain)}
+		pool := NewPool(cfg)
+		h, err := pool.Host("old")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Run(t.Context(), Exec("true")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.ReadFile(t.Context(), "/etc/passwd"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := h.Run(ctx, Exec("sleep", "100")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		if err := pool.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Run(t.Context(), Exec("true")); err == nil {
+			t.Error("a closed pool connects again")
+		}
+	}
+	use()
+	settled := func() (n int) {
+		for range 50 {
+			if runtime.GC(); runtime.NumGoroutine() == n {
+				return n
+			}
+			n = runtime.NumGoroutine()
+			time.Sleep(50 * time.Millisecond)
+		}
+		return n
+	}
+	before := settled()
+	for range 5 {
+		use()
+	}
+	for range 100 {
+		if runtime.NumGoroutine() <= before {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	stacks := make([]byte, 1<<20)
+	t.Errorf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+}
