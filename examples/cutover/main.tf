@@ -17,7 +17,6 @@ resource "cutover_host_user" "people" {
 
   host          = "new"
   name          = each.key
-  uid           = each.value.uid
   groups        = each.value.groups
   gecos         = each.value.gecos
   home          = each.value.home
