@@ -5,7 +5,8 @@
 #   terraform apply -var phase=cutover    the night itself: minutes of downtime
 #   terraform apply -var phase=retire     once every name has moved
 #
-# Each phase contains the ones before it. Going back a phase is a rollback.
+# Each phase contains the ones before it. Going back a phase is a rollback: the old
+# services serve again. Mail that came in meanwhile stays on the new host.
 
 # Create all desired users on the new machine ...
 data "cutover_host_users" "old" {

@@ -59,13 +59,13 @@ func demo(ctx context.Context, keep bool) (err error) {
 			err = errors.Join(err, started.Close())
 		}
 	}()
-	old, fresh, client, err := boot(ctx, started)
+	old, fresh, client, err := boot(ctx, started, lab.SysV)
 	if err != nil {
 		return err
 	}
 
 	step("building the provider")
-	tf, err := newTerraform(ctx, work, started, old, fresh)
+	tf, err := newTerraform(ctx, ".", work, started, old, fresh)
 	if err != nil {
 		return err
 	}
@@ -111,15 +111,15 @@ func demo(ctx context.Context, keep bool) (err error) {
 }
 
 // boot starts both machines, with content on the old one, and the client.
-func boot(ctx context.Context, started *lab.Lab) (old, fresh *lab.Host, client *lab.Client, err error) {
-	if err := lab.Build(ctx, step, lab.SysV, lab.Trixie); err != nil {
+func boot(ctx context.Context, started *lab.Lab, kind lab.Kind) (old, fresh *lab.Host, client *lab.Client, err error) {
+	if err := lab.Build(ctx, step, kind, lab.Trixie); err != nil {
 		return nil, nil, nil, err
 	}
 	step("booting both machines")
 	var wg sync.WaitGroup
 	var oldErr, freshErr error
 	wg.Go(func() {
-		if old, oldErr = started.StartHost(ctx, "old", lab.SysV); oldErr == nil {
+		if old, oldErr = started.StartHost(ctx, "old", kind); oldErr == nil {
 			step("filling the old machine with accounts, sites and mail")
 			oldErr = old.Fill(ctx, lab.Content{})
 		}

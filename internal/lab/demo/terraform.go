@@ -21,11 +21,18 @@ type terraform struct {
 	work   string // all that the demo made, to be deleted with it
 	dir    string // copy of examples/cutover
 	env    []string
+	say    func(line string) // what a person at the terminal sees
 }
 
-// newTerraform builds the provider, puts it where the CLI finds it, and
+// oldServices are what holds the ports on an old host, as HCL.
+var oldServices = map[lab.Kind]string{
+	lab.SysV:     `["apache2", "dovecot", "sendmail"]`,
+	lab.Bookworm: `["nginx", "dovecot", "postfix"]`,
+}
+
+// newTerraform builds the provider of the project at root, puts it where the CLI finds it, and
 // initialises a copy of the example.
-func newTerraform(ctx context.Context, work string, started *lab.Lab, old, fresh *lab.Host) (*terraform, error) {
+func newTerraform(ctx context.Context, root, work string, started *lab.Lab, old, fresh *lab.Host) (*terraform, error) {
 	binary := os.Getenv("TF_ACC_TERRAFORM_PATH")
 	for _, name := range []string{"terraform", "tofu"} {
 		if found, err := exec.LookPath(name); binary == "" && err == nil {
@@ -35,8 +42,8 @@ func newTerraform(ctx context.Context, work string, started *lab.Lab, old, fresh
 	if binary == "" {
 		return nil, fmt.Errorf("neither terraform nor tofu is in PATH; `make demo` builds OpenTofu in that case")
 	}
-	tf := &terraform{binary: binary, work: work, dir: filepath.Join(work, "cutover")}
-	if err := os.CopyFS(tf.dir, os.DirFS("examples/cutover")); err != nil {
+	tf := &terraform{binary: binary, work: work, dir: filepath.Join(work, "cutover"), say: func(line string) { fmt.Println("      " + line) }}
+	if err := os.CopyFS(tf.dir, os.DirFS(filepath.Join(root, "examples/cutover"))); err != nil {
 		return nil, fmt.Errorf("the demo runs in the root of the project: %w", err)
 	}
 	mirror := filepath.Join(work, "mirror")
@@ -47,7 +54,9 @@ func newTerraform(ctx context.Context, work string, started *lab.Lab, old, fresh
 		}
 		target := filepath.Join(place, "terraform-provider-cutover_v0.0.1")
 		if built := filepath.Join(mirror, "provider"); !exists(built) {
-			if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, ".").CombinedOutput(); err != nil {
+			build := exec.CommandContext(ctx, "go", "build", "-o", built, ".")
+			build.Dir = root
+			if out, err := build.CombinedOutput(); err != nil {
 				return nil, fmt.Errorf("go build: %w\n%s", err, out)
 			}
 		}
@@ -57,8 +66,8 @@ func newTerraform(ctx context.Context, work string, started *lab.Lab, old, fresh
 	}
 	files := map[string]string{
 		filepath.Join(work, "terraformrc"): fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror),
-		filepath.Join(tf.dir, "terraform.tfvars"): fmt.Sprintf("old = %q\nnew = %q\nsite = %q\nstaying = [\"admin\", \"operator\"]\n",
-			old.Address, fresh.Address, site),
+		filepath.Join(tf.dir, "terraform.tfvars"): fmt.Sprintf("old = %q\nnew = %q\nsite = %q\nstaying = [\"admin\", \"operator\"]\nold_services = %s\n",
+			old.Address, fresh.Address, site, oldServices[old.Kind]),
 	}
 	settings := []string{
 		"TF_CLI_CONFIG_FILE=" + filepath.Join(work, "terraformrc"),
@@ -106,6 +115,13 @@ func (tf *terraform) apply(ctx context.Context, phase string) error {
 	return nil
 }
 
+// unchanged is an error when a phase that was applied has anything left to do.
+func (tf *terraform) unchanged(ctx context.Context, phase string) error {
+	// Exit code 2 is a plan with changes (terraform plan -help).
+	return tf.run(ctx, func(string) bool { return false },
+		"plan", "-no-color", "-input=false", "-detailed-exitcode", "-var", "phase="+phase)
+}
+
 // run runs the CLI and shows the lines of its output that are wanted; when it
 // fails, all of them.
 func (tf *terraform) run(ctx context.Context, wanted func(line string) bool, args ...string) error {
@@ -125,7 +141,7 @@ func (tf *terraform) run(ctx context.Context, wanted func(line string) bool, arg
 	var hidden []string
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if line := lines.Text(); wanted(line) {
-			fmt.Println("      " + line)
+			tf.say(line)
 		} else {
 			hidden = append(hidden, line)
 		}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+// The worked example as a user applies it: forwards phase by phase, back a
+// phase, forwards again, to the end; from an old host of either kind, with a
+// client at its address all along.
+func TestAccCutover(t *testing.T) {
+	if os.Getenv("TF_ACC") == "" {
+		t.Skip("an acceptance test: TF_ACC=1 runs it")
+	}
+	lab.Require(t)
+	for _, kind := range []lab.Kind{lab.SysV, lab.Bookworm} {
+		t.Run(string(kind), func(t *testing.T) { cutover(t, kind) })
+	}
+}
+
+func cutover(t *testing.T, kind lab.Kind) {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	started, err := lab.New(ctx, lab.Options{Progress: t.Logf})
+	must(t, err)
+	defer func() { must(t, started.Close()) }()
+	old, fresh, client, err := boot(ctx, started, kind)
+	must(t, err)
+	tf, err := newTerraform(ctx, "../../..", t.TempDir(), started, old, fresh)
+	must(t, err)
+	tf.say = func(line string) { t.Log(line) }
+	before := map[*lab.Host]map[string]string{old: tree(t, old), fresh: tree(t, fresh)}
+
+	apply := func(phase string) {
+		t.Helper()
+		must(t, tf.apply(ctx, phase))
+		must(t, tf.unchanged(ctx, phase))
+	}
+	apply("prepare")
+	apply("rehearse")
+	serves(t, ctx, client, old, "old")
+	apply("cutover")
+	serves(t, ctx, client, old, "new")
+	must(t, show(ctx, client, old))
+
+	// Back a phase is a rollback: the old services serve again.
+	apply("rehearse")
+	serves(t, ctx, client, old, "old")
+
+	witness := startWitness(ctx, client, old)
+	defer witness.stop()
+	apply("cutover")
+	witness.begin("tunnels")
+	sleep(ctx, 2*time.Second)
+	witness.stop()
+	must(t, witness.report())
+	serves(t, ctx, client, old, "new")
+
+	apply("retire")
+	must(t, leftovers(ctx, old, fresh))
+
+	must(t, tf.run(ctx, func(string) bool { return false }, "destroy", "-no-color", "-auto-approve", "-var", "phase=retire"))
+	for host, was := range before {
+		for path := range tree(t, host) {
+			if _, ok := was[path]; !ok && strings.Contains(path, "cutover") {
+				t.Errorf("%s was left on %s", path, host.Name)
+			}
+		}
+		processes, err := host.Processes(ctx)
+		must(t, err)
+		for _, process := range processes {
+			if strings.Contains(process, "cutover") {
+				t.Errorf("a process was left on %s: %s", host.Name, process)
+			}
+		}
+	}
+	// The accounts and their mail stay: destroy never destroys data.
+	if _, err := fresh.Run(ctx, "test", "-d", "/home/"+user+"/mail/cur"); err != nil {
+		t.Errorf("the mail of %s is gone with the resources: %v", user, err)
+	}
+}
+
+// serves fails the test unless every port of the old address is served by the
+// host of that name.
+func serves(t *testing.T, ctx context.Context, client *lab.Client, old *lab.Host, name string) {
+	t.Helper()
+	w := &witness{client: client, old: old}
+	for _, port := range relayed {
+		by, err := w.ask(ctx, port)
+		if err != nil || by != name {
+			t.Errorf("port %d of the old address is served by %q (%v), want %s", port, by, err, name)
+		}
+	}
+}
+
+func tree(t *testing.T, host *lab.Host) map[string]string {
+	t.Helper()
+	files, err := host.Tree(context.Background())
+	must(t, err)
+	return files
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
