@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,7 +15,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
 )
 
 func TestSyncPassRefusesBadInput(t *testing.T) {
@@ -332,6 +336,65 @@ func TestAccSyncPassInterrupted(t *testing.T) {
 		if left := run(t, w.trixie, "find", "/srv", "-name", ".cutover-partial"); left != "" {
 			t.Errorf("left: %s", left)
 		}
+	})
+}
+
+// strayPass is the pass of a Terraform that is killed: this test binary, started
+// once more, with all that it needs in the environment.
+const strayPass = "CUTOVER_TEST_STRAY_PASS"
+
+func init() {
+	arguments := strings.Split(os.Getenv(strayPass), "\t")
+	if len(arguments) != 5 {
+		return
+	}
+	config := func(name, address string) host.Config {
+		return host.Config{Name: name, Address: address, User: "root", PrivateKeyPath: arguments[3], KnownHostsPath: arguments[4], SSHConfigPath: "none"}
+	}
+	pool := host.NewPool(config(arguments[0], arguments[1]), config("new", arguments[2]))
+	from, err := pool.Host(arguments[0])
+	if err == nil {
+		var to host.Host
+		if to, err = pool.Host("new"); err == nil {
+			_, err = rsyncpass.Run(context.Background(), from, to, rsyncpass.Pass{
+				ID: "stray", Paths: []rsyncpass.Path{{Source: "/srv/pass data"}, {Source: "/srv/second"}}, BandwidthLimit: 50,
+			})
+		}
+	}
+	fmt.Fprintln(os.Stderr, "the pass ended:", err)
+	os.Exit(1)
+}
+
+// A Terraform that is killed cleans nothing up. The next one does, ends the
+// rsync that still runs, and finishes the work.
+func TestAccSyncPassAfterAKill(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, old *lab.Host) {
+		passTrees(t, w, old)
+		t.Cleanup(func() { run(t, w.trixie, "rm", "-rf", "/var/lib/cutover") }) // the log of a pass that no state knows
+		killed := exec.Command(os.Args[0])                                      //nolint:gosec // this test itself
+		killed.Stderr = os.Stderr
+		killed.Env = append(os.Environ(), strayPass+"="+strings.Join([]string{name, old.Address, w.trixie.Address, w.lab.KeyPath(), w.lab.KnownHostsPath()}, "\t"))
+		if err := killed.Start(); err != nil {
+			t.Fatal(err)
+		}
+		runs := eventually(20*time.Second, func() error {
+			_, err := w.trixie.Run(context.Background(), "sh", "-c", "ls -A '/srv/pass data' | grep '^[.]holes'")
+			return err
+		})
+		if err := errors.Join(runs, killed.Process.Kill()); err != nil {
+			t.Fatal(err)
+		}
+		_ = killed.Wait()
+		if w.keyGone(t, old) == nil {
+			t.Error("the pass was killed, and yet nothing of it is left: it cannot have been under way")
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{{
+				Config: passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]"),
+				Check:  check(t, func() error { return errors.Join(w.sameTrees(t, old), w.keyGone(t, old)) }),
+			}},
+		})
 	})
 }
 
