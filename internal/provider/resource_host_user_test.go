@@ -302,6 +302,32 @@ func TestAccHostUserOfAKilledApply(t *testing.T) {
 	})
 }
 
+// What a failed creation has made is in the state; the next apply makes it anew.
+func TestAccHostUserHalfMade(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		config := userConfig(w, name, strings.ReplaceAll(lena, `"remove"`, `"remove"`+"\n  home = \"/home/lena3\""))
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					PreConfig: func() {
+						run(t, host, "sh", "-c", `cd /usr/sbin && mv chpasswd chpasswd.away && printf '#!/bin/sh\necho no entropy today; exit 1\n' >chpasswd && chmod 755 chpasswd`)
+					},
+					Config:      config,
+					ExpectError: regexp.MustCompile(`(?s)chpasswd -e.*no entropy today.*lena was made, but\s+not\s+completed`),
+				},
+				{
+					PreConfig:        func() { run(t, host, "mv", "/usr/sbin/chpasswd.away", "/usr/sbin/chpasswd") },
+					Config:           config,
+					ConfigPlanChecks: changes(user, plancheck.ResourceActionReplace),
+					Check:            resource.TestCheckResourceAttr(user, "password_state", "set"),
+				},
+			},
+		})
+	})
+}
+
 // Many users are few round trips, made or refreshed: see also the unit tests
 // of the directory.
 func TestAccHostUsersTogether(t *testing.T) {

@@ -1,0 +1,188 @@
+package account
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// sandbox is a directory with account files and stand-ins for the shadow
+// tools, which write down what they are given, one argument a line.
+type sandbox struct {
+	t   *testing.T
+	dir string
+}
+
+func newSandbox(t *testing.T) sandbox {
+	t.Helper()
+	s := sandbox{t, t.TempDir()}
+	s.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nanna:x:1001:1001::/home/anna:/bin/sh\n", 0o644)
+	s.write("etc/group", "root:x:0:\nanna:x:1001:\n", 0o644)
+	s.write("etc/shadow", "root:*:19000:0:99999:7:::\nanna:!:19000:0:99999:7:::\n", 0o600)
+	const record = "#!/bin/sh\nfor word in \"${0##*/}\" \"$@\"; do printf '%s\\n' \"$word\"; done >>\"$SANDBOX/calls\"\n"
+	for _, tool := range []string{"usermod", "userdel", "groupdel", "chage"} {
+		s.write("bin/"+tool, record, 0o755)
+	}
+	// The names are awkward, but the files know them afterwards.
+	s.write("bin/useradd", record+"for name; do :; done\nprintf '%s:x:1500:1500::/h:/bin/sh\\n' \"$name\" >>\"$SANDBOX/etc/passwd\"\n", 0o755)
+	s.write("bin/groupadd", record+"for name; do :; done\nprintf '%s:x:1600:\\n' \"$name\" >>\"$SANDBOX/etc/group\"\n", 0o755)
+	s.write("bin/chpasswd", record+"cat >>\"$SANDBOX/passwords\"\n", 0o755)
+	s.write("bin/getent", "#!/bin/sh\nawk -F: -v key=\"$2\" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' \"$SANDBOX/etc/$1\"\n", 0o755)
+	return s
+}
+
+func (s sandbox) write(name, content string, mode os.FileMode) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), mode); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s sandbox) read(name string) string {
+	content, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil && !os.IsNotExist(err) {
+		s.t.Fatal(err)
+	}
+	return string(content)
+}
+
+// apply runs the script as a host would, with the paths of the sandbox.
+func (s sandbox) apply(changes ...change) []outcome {
+	s.t.Helper()
+	var input strings.Builder
+	for _, c := range changes {
+		input.WriteString(c.line())
+	}
+	text := strings.NewReplacer("/etc/", s.dir+"/etc/", "/var/lib/cutover", s.dir+"/marks").Replace(applyScript.Text)
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", text, applyScript.Name)
+	cmd.Dir = s.dir
+	cmd.Env = []string{"PATH=" + s.dir + "/bin:" + os.Getenv("PATH"), "LC_ALL=C", "SANDBOX=" + s.dir}
+	cmd.Stdin = strings.NewReader(input.String())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	said, _, _ := strings.Cut(string(out), "== ")
+	outcomes, err := parseOutcomes("fake", said, changes)
+	if err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	return outcomes
+}
+
+// Check refuses such names long before; the shell does not run them either.
+func TestShellRunsNoPartOfAName(t *testing.T) {
+	for _, hostile := range []string{
+		"a;touch pwned", "$(touch pwned)", "`touch pwned`", "a|touch pwned", "a&touch pwned", "a>pwned", "$HOME", "*", "a b", "'", `"`, `\`, "~root", "-r", "$((1+1))",
+	} {
+		if CheckName(hostile) == nil {
+			t.Errorf("%q passes for a name", hostile)
+		}
+		s := newSandbox(t)
+		s.apply(change{op: "create", flags: "h", spec: Spec{
+			Name: hostile, Gecos: &hostile, Home: &hostile, Group: &hostile, Groups: list(hostile),
+			Password: ptr(hide("$6$"+strings.ReplaceAll(hostile, ":", ""), 19000)),
+		}})
+		if s.read("pwned") != "" {
+			t.Fatalf("%q was run", hostile)
+		}
+		if _, err := os.Stat(filepath.Join(s.dir, "pwned")); err == nil {
+			t.Fatalf("%q was run", hostile)
+		}
+		calls := s.read("calls")
+		if strings.Contains(calls, "$6$") {
+			t.Errorf("%q: the hash is an argument:\n%s", hostile, calls)
+		}
+		// The comment cannot name anything; it reaches useradd as it is.
+		if strings.Contains(calls, "useradd\n") && !strings.Contains(calls, "\n-c\n"+hostile+"\n") {
+			t.Errorf("%q did not reach useradd as it is:\n%s", hostile, calls)
+		}
+	}
+}
+
+func TestShellGivesUseraddWhatIsWanted(t *testing.T) {
+	s := newSandbox(t)
+	o := s.apply(
+		change{op: "create", flags: "hr", spec: Spec{
+			Name: "bert", UID: intp(1500), Groups: list("staff", "root"), Gecos: strp(" Bert  Öhl "), Home: strp("/srv/b b"), Shell: strp("/bin/sh"),
+			Password: ptr(hide("$6$salt$h", 19500)),
+		}},
+		change{op: "create", flags: "r", spec: Spec{Name: "anna"}},
+		change{op: "create", flags: "r", spec: Spec{Name: "carl", UID: intp(1001)}},
+		change{op: "create", flags: "r", spec: Spec{Name: "dora", Shell: strp("/no/such/shell")}},
+		change{op: "modify", spec: Spec{Name: "anna", Gecos: strp(""), Shell: strp("/bin/sh"), Groups: list()}},
+	)
+	if o[0].err != nil || !o[0].made {
+		t.Errorf("bert: made %v, %v", o[0].made, o[0].err)
+	}
+	for i, want := range map[int]string{1: "is there already, with uid 1001", 2: "uid 1001 is taken by anna", 3: "no program /no/such/shell"} {
+		if o[i].err == nil || o[i].made || !strings.Contains(o[i].err.Error(), want) {
+			t.Errorf("change %d: made %v, %v", i, o[i].made, o[i].err)
+		}
+	}
+	if o[4].err != nil {
+		t.Error(o[4].err)
+	}
+	const want = `groupadd
+staff
+useradd
+-U
+-u
+1500
+-G
+staff,root
+-c
+ Bert  Öhl 
+-d
+/srv/b b
+-s
+/bin/sh
+-m
+bert
+chpasswd
+-e
+chage
+-d
+19500
+bert
+`
+	if calls := s.read("calls"); !strings.HasPrefix(calls, want) {
+		t.Errorf("the tools were called with\n%s\nwant\n%s", calls, want)
+	}
+	if calls := s.read("calls"); !strings.HasSuffix(calls, "usermod\n-G\n\nanna\n") {
+		t.Errorf("usermod was called with\n%s", calls)
+	}
+	if passwords := s.read("passwords"); passwords != "bert:$6$salt$h\n" {
+		t.Errorf("chpasswd read %q", passwords)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "marks/accounts/bert")); err != nil {
+		t.Error(err)
+	}
+	// The stand-in for useradd put nobody into the group that was made for it.
+	if calls := s.read("calls"); !strings.Contains(calls, "groupdel\nstaff\n") {
+		t.Error("a group that was made, and that nobody is in, was left")
+	}
+}
+
+func TestShellTakesUpWhatWasInterrupted(t *testing.T) {
+	s := newSandbox(t)
+	s.write("marks/accounts/anna", "", 0o644)
+	o := s.apply(change{op: "create", flags: "r", spec: Spec{Name: "anna", Gecos: strp("Anna")}})
+	if o[0].err != nil || !o[0].made {
+		t.Errorf("made %v, %v", o[0].made, o[0].err)
+	}
+	o = s.apply(change{op: "keep", spec: Spec{Name: "anna"}})
+	if o[0].err != nil {
+		t.Error(o[0].err)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "marks")); !os.IsNotExist(err) {
+		t.Errorf("the marks are still there: %v", err)
+	}
+}
