@@ -30,7 +30,7 @@ func startKeeper(cmd *exec.Cmd) (*keeper, error) {
 	}
 	k := &keeper{pid: cmd.Process.Pid, ended: make(chan struct{})}
 	go func() {
-		cmd.Wait() // how it ended is in its log
+		_ = cmd.Wait() // how it ended is in its log
 		close(k.ended)
 	}()
 	return k, nil

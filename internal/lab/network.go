@@ -82,11 +82,11 @@ func (l *Lab) bridgeNamespace() string { return fmt.Sprintf("--net=/proc/%d/ns/n
 func removeLink(ctx context.Context, index int) error {
 	name := bridgeName(index)
 	if _, err := net.InterfaceByName(name); err != nil {
-		return nil
+		return nil //nolint:nilerr // no such link: it is gone
 	}
 	_, err := output(ctx, "ip", "link", "delete", name)
 	if _, gone := net.InterfaceByName(name); gone != nil {
-		return nil
+		return nil //nolint:nilerr // no such link: it is gone
 	}
 	return err
 }

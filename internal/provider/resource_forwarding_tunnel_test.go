@@ -353,7 +353,7 @@ func served(w *world, address string, port int) error {
 // refused is an error unless nothing listens on a port of the address.
 func refused(w *world, address string, port int) error {
 	if by, err := ask(w, address, port); !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("port %d of %s is not closed: %q, %v", port, address, by, err)
+		return errors.Join(fmt.Errorf("port %d of %s is not closed: %q", port, address, by), err)
 	}
 	return nil
 }

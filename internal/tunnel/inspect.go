@@ -24,7 +24,7 @@ func Inspect(ctx context.Context, from, to host.Host, name string) (actual Tunne
 		return actual, "", false, nil
 	}
 	if err := actual.parse(old.files[actual.directory()+"/ssh_config"], fresh.keys); err != nil {
-		return actual, "altered: " + err.Error(), true, nil
+		return actual, "altered: " + err.Error(), true, nil //nolint:nilerr // a damaged file is drift, which the status tells
 	}
 	return actual, actual.status(old, fresh), true, nil
 }

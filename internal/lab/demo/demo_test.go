@@ -43,14 +43,14 @@ func cutover(t *testing.T, kind lab.Kind) {
 	}
 	apply("prepare")
 	apply("rehearse")
-	serves(t, ctx, client, old, "old")
+	serves(ctx, t, client, old, "old")
 	apply("cutover")
-	serves(t, ctx, client, old, "new")
+	serves(ctx, t, client, old, "new")
 	must(t, show(ctx, client, old))
 
 	// Back a phase is a rollback: the old services serve again.
 	apply("rehearse")
-	serves(t, ctx, client, old, "old")
+	serves(ctx, t, client, old, "old")
 
 	witness := startWitness(ctx, client, old)
 	defer witness.stop()
@@ -59,7 +59,7 @@ func cutover(t *testing.T, kind lab.Kind) {
 	sleep(ctx, 2*time.Second)
 	witness.stop()
 	must(t, witness.report())
-	serves(t, ctx, client, old, "new")
+	serves(ctx, t, client, old, "new")
 
 	apply("retire")
 	must(t, leftovers(ctx, old, fresh))
@@ -87,7 +87,7 @@ func cutover(t *testing.T, kind lab.Kind) {
 
 // serves fails the test unless every port of the old address is served by the
 // host of that name.
-func serves(t *testing.T, ctx context.Context, client *lab.Client, old *lab.Host, name string) {
+func serves(ctx context.Context, t *testing.T, client *lab.Client, old *lab.Host, name string) {
 	t.Helper()
 	w := &witness{client: client, old: old}
 	for _, port := range relayed {
