@@ -83,6 +83,28 @@ func TestPeopleAreThoseWhoLogInOrLiveInHome(t *testing.T) {
 	}
 }
 
+func TestWhoIsAPerson(t *testing.T) {
+	for name, c := range map[string]struct {
+		user User
+		want bool
+	}{
+		"anna":     {User{UID: 1001, Home: "/home/anna", Shell: "/bin/bash"}, true},
+		"mailonly": {User{UID: 1002, Home: "/home/mailonly", Shell: "/usr/sbin/nologin"}, true},
+		"faraway":  {User{UID: 1003, Home: "/srv/faraway", Shell: "/bin/sh"}, true},
+		"carl":     {User{UID: 500, Home: "/home/carl", Shell: "/bin/bash"}, true},
+		"daemon":   {User{UID: 200, Home: "/home/daemon", Shell: "/bin/false"}, false},
+		"postgres": {User{UID: 105, Home: "/var/lib/postgresql", Shell: "/bin/bash"}, false},
+		"service":  {User{UID: 1004, Home: "/srv/service", Shell: "/bin/false"}, false},
+		"nobody":   {User{UID: 65534, Home: "/home/x", Shell: "/bin/sh"}, false},
+		"root":     {User{UID: 0, Home: "/home/root", Shell: "/bin/sh"}, false},
+	} {
+		s := &Snapshot{users: map[string]User{name: c.user}, uidMin: 1000, uidMax: 60000}
+		if _, got := s.People()[name]; got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 func TestSnapshotGrowsOld(t *testing.T) {
 	fake := hosttest.New(t)
 	fake.Expect("account/snapshot.sh").Prints(listing)

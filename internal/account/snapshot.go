@@ -31,19 +31,20 @@ func (s *Snapshot) User(name string) (User, bool) {
 // nobody is the account without rights, whatever range it is in.
 const nobody = 65534
 
-// People returns the accounts of persons, by name: those with a number from
-// the host's range for them (UID_MIN and UID_MAX of login.defs(5)), and either
-// a shell to log in with or a home below /home.
+// People returns the accounts of persons, by name: those with a shell to log in
+// with and a home below /home, whatever their number (a host that came from
+// another system has people below UID_MIN), and those with a number from the
+// host's range for people (UID_MIN and UID_MAX of login.defs(5)) and one of both.
 func (s *Snapshot) People() map[string]User {
 	people := map[string]User{}
 	for name, user := range s.users {
-		if user.UID < s.uidMin || user.UID > s.uidMax || user.UID == nobody {
+		if user.UID == 0 || user.UID == nobody {
 			continue
 		}
-		if !logsIn(user.Shell) && !strings.HasPrefix(user.Home, "/home/") {
-			continue
+		inHome, inRange := strings.HasPrefix(user.Home, "/home/"), user.UID >= s.uidMin && user.UID <= s.uidMax
+		if logsIn(user.Shell) && inHome || inRange && (logsIn(user.Shell) || inHome) {
+			people[name] = user
 		}
-		people[name] = user
 	}
 	return people
 }

@@ -94,4 +94,3 @@ func hostAttribute() schema.Attribute {
 func readTimeoutsAttribute(ctx context.Context) schema.Attribute {
 	return timeouts.AttributesWithOpts(ctx, timeouts.Opts{ReadDescription: "How long reading may take, as in `\"1m\"`."})
 }
-

@@ -45,8 +45,8 @@ func newHostUsersDataSource() datasource.DataSource {
 func hostUsersSchema(ctx context.Context) schema.Schema {
 	return schema.Schema{
 		MarkdownDescription: "The people of a host, without secrets, ready for `for_each`.\n\n" +
-			"A person is an account in the host's own `/etc/passwd` with a number from the host's range for people (`UID_MIN` to `UID_MAX` of `/etc/login.defs`) " +
-			"that has a shell to log in with, or a home below `/home`.",
+			"A person is an account in the host's own `/etc/passwd` with a shell to log in with and a home below `/home`, " +
+			"or with one of both and a number from the host's range for people (`UID_MIN` to `UID_MAX` of `/etc/login.defs`).",
 		Attributes: map[string]schema.Attribute{
 			"host": hostAttribute(),
 			"users": schema.MapNestedAttribute{
