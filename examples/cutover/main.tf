@@ -58,9 +58,10 @@ resource "cutover_sync_pass" "warm" {
   depends_on = [cutover_sync_pass.first]
 }
 
-# Make sure everything works, before any name points to the new machine.
+# Make sure everything works, before any name points to the new machine. Only while
+# rehearsing: later, a service that is down must not keep you from mending it.
 data "cutover_service_check" "new" {
-  for_each = local.reached.rehearse ? var.ports : {}
+  for_each = var.phase == "rehearse" ? var.ports : {}
 
   address     = var.new
   port        = each.value
@@ -80,7 +81,7 @@ resource "cutover_service" "old" {
   enabled    = false
   on_destroy = "restore"
 
-  depends_on = [data.cutover_service_check.new]
+  depends_on = [cutover_sync_pass.warm]
 }
 
 # rsync again, final time. Data transferred here is the data that will be live in a sec.
