@@ -89,6 +89,9 @@ func TestAccForwardingTunnel(t *testing.T) {
 				{
 					ResourceName: relay, ImportState: true, ImportStateVerify: true, ImportStateId: name + "/new/relay",
 				},
+				{ // nothing to change after an import
+					ResourceName: relay, ImportState: true, ImportStateKind: resource.ImportBlockWithID, ImportStateId: name + "/new/relay",
+				},
 				{ // changed in place
 					Config: tunnelConfig(w, name, `  ports    = [80, 25]
   forwards = [{ listen_port = 8143, target_port = 143 }]`),
