@@ -89,6 +89,7 @@ const lena = `  name           = "lena"
 func TestAccHostUser(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		untouched(t, host)
+		kept, _, _ := strings.Cut(lena, "  on_destroy")
 		changed := strings.NewReplacer("2101", "2102", "room 7", "room 8", `"staff", `, "", "/bin/sh", "/bin/bash").Replace(lena) + "  home = \"/home/lena2\"\n"
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
@@ -109,6 +110,12 @@ func TestAccHostUser(t *testing.T) {
 					ResourceName: user, ImportState: true, ImportStateVerify: true, ImportStateId: name + "/lena",
 					// What no host knows.
 					ImportStateVerifyIgnore: []string{"on_destroy", "remove_home_on_destroy"},
+				},
+				{ // nothing to change after an import of an account with the defaults
+					Config: userConfig(w, name, kept),
+				},
+				{
+					ResourceName: user, ImportState: true, ImportStateKind: resource.ImportBlockWithID, ImportStateId: name + "/lena",
 				},
 				{ // changed in place, and the home moves along
 					PreConfig:        func() { run(t, host, "touch", "/home/lena/mine") },

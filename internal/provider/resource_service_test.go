@@ -110,6 +110,9 @@ func TestAccService(t *testing.T) {
 				{
 					ResourceName: theService, ImportState: true, ImportStateVerify: true, ImportStateId: name + "/" + mta,
 				},
+				{ // nothing to change after an import
+					ResourceName: theService, ImportState: true, ImportStateKind: resource.ImportBlockWithID, ImportStateId: name + "/" + mta,
+				},
 			},
 		})
 	})
