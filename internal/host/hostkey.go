@@ -112,7 +112,7 @@ func (t *target) pinned() (ssh.HostKeyCallback, []string, error) {
 		}
 		return &HostKeyError{Host: t.Name, Changed: true, Detail: fmt.Sprintf(
 			"%s showed the host key %s, but host_key pins %s. Either the machine was installed anew, or somebody stands in between. "+
-				"Compare with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console, and only if they agree set host_key = %q",
+				"Compare with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console, and only if they agree set, in the provider's block:\n  host_key = [%q]",
 			t.addr(), fingerprint(key), strings.Join(shown, ", "), keyFileKind(key), authorizedForm(key))}
 	}, first, nil
 }
@@ -162,7 +162,7 @@ func (t *target) unknown(name string, key ssh.PublicKey) error {
 		file = t.knownHosts[0]
 	}
 	return &HostKeyError{Host: t.Name, Detail: fmt.Sprintf(
-		"the host key of %s is not known.\nIt showed: %s\nCompare that with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console first. If they agree, add this line to %s:\n%s\nor set, in the provider's block:\nhost_key = %q",
+		"the host key of %s is not known.\nIt showed: %s\nCompare that with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console first. If they agree, add this line to %s:\n  %s\nor set, in the provider's block:\n  host_key = [%q]",
 		t.addr(), fingerprint(key), keyFileKind(key), file, knownhosts.Line([]string{name}, plainKey(key)), authorizedForm(key))}
 }
 
@@ -178,9 +178,9 @@ func (t *target) changed(name string, key ssh.PublicKey, want []xknownhosts.Know
 		what = "THE HOST KEY IS OF A KIND THAT IS NOT KNOWN FOR THIS HOST."
 	}
 	return &HostKeyError{Host: t.Name, Changed: true, Detail: fmt.Sprintf(
-		"%s %s showed %s, but\n%s\nEither the machine was installed anew, or somebody stands in between and listens. Nothing was sent. "+
-			"Compare with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console, and only if they agree replace the old line by:\n%s",
-		what, t.addr(), fingerprint(key), strings.Join(old, "\n"), keyFileKind(key), knownhosts.Line([]string{name}, plainKey(key)))}
+		"%s %s showed %s, but\n  %s\nEither the machine was installed anew, or somebody stands in between and listens. Nothing was sent. "+
+			"Compare with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console, and only if they agree replace the old line by:\n  %s",
+		what, t.addr(), fingerprint(key), strings.Join(old, "\n  "), keyFileKind(key), knownhosts.Line([]string{name}, plainKey(key)))}
 }
 
 func plainKey(key ssh.PublicKey) ssh.PublicKey {
