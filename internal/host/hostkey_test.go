@@ -39,7 +39,7 @@ func TestHostKeys(t *testing.T) {
 	})
 	t.Run("unknown", func(t *testing.T) {
 		cfg := reach("elsewhere " + pin)
-		err := refuses(t, cfg, ssh.FingerprintSHA256(key), "ED25519", "\n"+name+" "+pin+"\n", `host_key = "`+pin+`"`, "console", cfg.KnownHostsPath)
+		err := refuses(t, cfg, ssh.FingerprintSHA256(key), "ED25519", "\n  "+name+" "+pin+"\n", `host_key = ["`+pin+`"]`, "console", cfg.KnownHostsPath)
 		var hostKey *HostKeyError
 		if !errors.As(err, &hostKey) || hostKey.Changed {
 			t.Errorf("%+v", err)
