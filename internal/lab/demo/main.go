@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -78,7 +79,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 		{"rehearse", "rsync again; does the new machine serve?"},
 		{"cutover", "stop the old services, rsync a last time, start the new ones, relay the ports"},
 	} {
-		heading("terraform apply -var phase=%s: %s", phase.name, phase.means)
+		heading("%s apply -var phase=%s: %s", filepath.Base(tf.binary), phase.name, phase.means)
 		witness.begin(phase.name)
 		if err := tf.apply(ctx, phase.name); err != nil {
 			return err
@@ -103,7 +104,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 		return lookAround(started, tf, old, fresh)
 	}
 
-	heading("terraform apply -var phase=retire: every name has moved, the tunnels go")
+	heading("%s apply -var phase=retire: every name has moved, the tunnels go", filepath.Base(tf.binary))
 	if err := tf.apply(ctx, "retire"); err != nil {
 		return err
 	}
