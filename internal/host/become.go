@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -121,27 +122,15 @@ func (t *target) refusal(r rights, said, how string) error {
 	if how != "" {
 		text += " (" + how + ")"
 	}
-	said = withoutPrompts(said)
-	if said != "" {
+	if said = strings.TrimSpace(ourLines.ReplaceAllString(said, "")); said != "" {
 		text += ". It said:\n" + indent(lastLines(said, stderrLines))
 	}
 	return &becomeError{method: r.method, text: text}
 }
 
-// withoutPrompts removes our own prompts, which would only puzzle.
-func withoutPrompts(said string) string {
-	for {
-		start := strings.Index(said, "cutover-password-")
-		if start < 0 {
-			return strings.TrimSpace(said)
-		}
-		end := strings.IndexByte(said[start:], ':')
-		if end < 0 {
-			return strings.TrimSpace(said[:start])
-		}
-		said = said[:start] + said[start+end+1:]
-	}
-}
+// ourLines are what our own scripts print before a command begins, and the
+// prompts that we have sudo print.
+var ourLines = regexp.MustCompile(`cutover-streams-[^\n]*\n|cutover-password-[0-9a-f]+:|(?m:^[ \t]*\n)`)
 
 // sendOnTerminal runs the command under doas, which gets a terminal for its
 // question, while the command has the input and outputs of a session without
