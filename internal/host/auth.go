@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -27,7 +28,7 @@ type credentials struct {
 
 // gather collects the credentials of t: keys given, the agent's, those of
 // ssh_config, in the order in which they are offered.
-func gather(t *target) (*credentials, error) {
+func gather(ctx context.Context, t *target) (*credentials, error) {
 	c := &credentials{password: t.Password}
 	certs, err := t.readCertificates(c)
 	if err != nil {
@@ -38,7 +39,7 @@ func gather(t *target) (*credentials, error) {
 		return nil, err
 	}
 	files := t.identityFiles(c, len(given) > 0)
-	if err := c.addAgent(t, given, files); err != nil {
+	if err := c.addAgent(ctx, t, given, files); err != nil {
 		return nil, err
 	}
 	keys := append(given, c.keys...)
@@ -155,7 +156,7 @@ func (t *target) identityFiles(c *credentials, given bool) []identityFile {
 
 // addAgent adds the agent's keys. With IdentitiesOnly those alone count that
 // a key or a file names, unless the option agent asks for all of them.
-func (c *credentials) addAgent(t *target, given []identity, files []identityFile) error {
+func (c *credentials) addAgent(ctx context.Context, t *target, given []identity, files []identityFile) error {
 	wanted := t.Agent != nil && *t.Agent
 	if t.Agent != nil && !*t.Agent {
 		return nil
@@ -166,7 +167,7 @@ func (c *credentials) addAgent(t *target, given []identity, files []identityFile
 		}
 		return nil
 	}
-	conn, err := net.Dial("unix", t.agentSocket)
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", t.agentSocket)
 	var signers []ssh.Signer
 	if err == nil {
 		if signers, err = agent.NewClient(conn).Signers(); err != nil {

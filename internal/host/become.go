@@ -102,7 +102,7 @@ func (t *target) refusal(r rights, said, how string) error {
 		}
 		return false
 	}
-	text := ""
+	var text string
 	switch {
 	case r.method == "":
 		text = fmt.Sprintf(login+"'s login shell did not run the command", "the")

@@ -62,13 +62,13 @@ func newLink(t *target, client *ssh.Client, under []*ssh.Client, key ssh.PublicK
 func (l *link) keepalive(interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	answered := make(chan error, 1)
+	answered := make(chan struct{}, 1)
 	asked, missed := false, 0
 	for {
 		select {
 		case <-l.dead:
 			return
-		case <-answered: // any answer, also "no such request", is a sign of life
+		case <-answered:
 			asked, missed = false, 0
 		case <-ticker.C:
 			if asked {
@@ -80,7 +80,10 @@ func (l *link) keepalive(interval time.Duration) {
 				continue
 			}
 			asked = true
-			go func() { answered <- l.ping() }()
+			go func() {
+				l.ping() //nolint:errcheck // any answer, also "no such request", is a sign of life
+				answered <- struct{}{}
+			}()
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (t *target) reach(ctx context.Context, before *ssh.Client) (*ssh.Client, ss
 	if err != nil {
 		return nil, nil, err
 	}
-	creds, err := gather(t)
+	creds, err := gather(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -87,7 +87,7 @@ func (q sshConfigQuery) include(patterns []string, dir string, depth int) ([]str
 		}
 		files, err := filepath.Glob(pattern)
 		if err != nil {
-			return nil, fmt.Errorf("Include %s: %w", pattern, err)
+			return nil, fmt.Errorf("unable to include %s: %w", pattern, err)
 		}
 		for _, file := range files {
 			included, err := q.read(file, dir, depth+1)
@@ -117,7 +117,7 @@ var errUndecided = errors.New("cannot be told without ssh itself; put the settin
 // decide is an error, but only where those before it let it count.
 func (q sshConfigQuery) matches(criteria []string) (bool, error) {
 	if len(criteria) == 0 {
-		return false, fmt.Errorf("Match has no criterion")
+		return false, errors.New("a Match without a criterion")
 	}
 	for len(criteria) > 0 {
 		name, value, inline := strings.Cut(criteria[0], "=")
@@ -131,7 +131,7 @@ func (q sshConfigQuery) matches(criteria []string) (bool, error) {
 		}
 		if !inline {
 			if len(criteria) == 0 {
-				return false, fmt.Errorf("Match %s has no value", name)
+				return false, fmt.Errorf("a Match %s without a value", name)
 			}
 			value, criteria = criteria[0], criteria[1:]
 		}
