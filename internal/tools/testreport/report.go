@@ -65,8 +65,10 @@ func (r *report) line(text string) {
 	switch e.Action {
 	case "build-output":
 		fmt.Fprint(r.out, e.Output)
-	case "run":
+	case "run", "cont":
 		r.running[id] = r.now()
+	case "pause": // a parallel test that waits for its turn
+		delete(r.running, id)
 	case "output":
 		if id.test == "" && isResult(e.Output) {
 			r.results = append(r.results, strings.TrimRight(e.Output, "\n"))
