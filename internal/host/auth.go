@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,26 +29,18 @@ type credentials struct {
 // gather collects the credentials of t: keys given, the agent's, those of
 // ssh_config, in the order in which they are offered.
 func gather(ctx context.Context, t *target) (*credentials, error) {
-	c := &credentials{password: t.Password}
-	certs, err := t.readCertificates(c)
-	if err != nil {
+	c := &credentials{password: t.Password, notes: slices.Clone(t.keys.notes)}
+	if err := c.addAgent(ctx, t, t.keys.given, t.keys.files); err != nil {
 		return nil, err
 	}
-	given, err := t.givenKey()
-	if err != nil {
-		return nil, err
-	}
-	files := t.identityFiles(c, len(given) > 0)
-	if err := c.addAgent(ctx, t, given, files); err != nil {
-		return nil, err
-	}
-	keys := append(given, c.keys...)
-	for _, file := range files {
+	keys := append(slices.Clone(t.keys.given), c.keys...)
+	for _, file := range t.keys.files {
 		if file.signer != nil {
 			keys = append(keys, identity{file.signer, "identity file " + file.path})
 		}
 	}
-	if c.keys, err = withCertificates(keys, certs); err != nil {
+	var err error
+	if c.keys, err = withCertificates(keys, t.keys.certificates); err != nil {
 		c.close()
 		return nil, &ConfigError{Host: t.Name, Attribute: "certificate", Err: err}
 	}
@@ -57,101 +49,6 @@ func gather(ctx context.Context, t *target) (*credentials, error) {
 		c.notes = append(c.notes, "there is neither a key nor a password to log in with")
 	}
 	return c, nil
-}
-
-func (t *target) readCertificates(c *credentials) ([]*ssh.Certificate, error) {
-	var certs []*ssh.Certificate
-	if t.Certificate != "" {
-		cert, err := parseCertificate(t.Certificate)
-		if err != nil {
-			return nil, &ConfigError{Host: t.Name, Attribute: "certificate", Err: err}
-		}
-		certs = append(certs, cert)
-	}
-	files := t.certificates
-	for _, path := range append([]string{t.PrivateKeyPath}, t.identities...) {
-		if path != "" { // ssh looks for a certificate beside each key
-			files = append(files, t.home(path)+"-cert.pub")
-		}
-	}
-	for _, path := range files {
-		cert, err := parseCertificate(path)
-		if err == nil {
-			certs = append(certs, cert)
-		} else if !errors.Is(err, os.ErrNotExist) {
-			c.notes = append(c.notes, fmt.Sprintf("certificate %s left out: %v", path, err))
-		}
-	}
-	return certs, nil
-}
-
-func (t *target) home(path string) string {
-	local, err := localUser()
-	if err != nil {
-		return path
-	}
-	return t.expand(path, t.host, local)
-}
-
-// givenKey is the key of the options; that it cannot be used is an error.
-func (t *target) givenKey() ([]identity, error) {
-	text, attribute, origin := []byte(t.PrivateKey), "private_key", "private_key"
-	if t.PrivateKeyPath != "" {
-		path := t.home(t.PrivateKeyPath)
-		attribute, origin = "private_key_path", "private_key_path "+path
-		var err error
-		if text, err = os.ReadFile(path); err != nil {
-			return nil, &ConfigError{Host: t.Name, Attribute: attribute, Err: err}
-		}
-	}
-	if len(text) == 0 {
-		return nil, nil
-	}
-	signer, err := parseKey(text, t.PrivateKeyPassphrase)
-	if err != nil {
-		if errors.Is(err, errNeedsPassphrase) || errors.Is(err, errWrongPassphrase) {
-			err = fmt.Errorf("%s: %w", origin, err)
-			attribute = "private_key_passphrase"
-		}
-		return nil, &ConfigError{Host: t.Name, Attribute: attribute, Err: err}
-	}
-	return []identity{{signer, origin}}, nil
-}
-
-// identityFile is a key of ssh_config: its private half where it can be read,
-// its public half where at least that can.
-type identityFile struct {
-	path   string
-	signer ssh.Signer
-	public ssh.PublicKey
-}
-
-// identityFiles reads the keys of ssh_config. Ssh's default ones count only
-// where nothing else was said.
-func (t *target) identityFiles(c *credentials, given bool) []identityFile {
-	if t.defaults && given {
-		return nil
-	}
-	var files []identityFile
-	for _, path := range t.identities {
-		file := identityFile{path: path}
-		if text, err := os.ReadFile(path + ".pub"); err == nil {
-			file.public, _, _, _, _ = ssh.ParseAuthorizedKey(text)
-		}
-		text, err := os.ReadFile(path)
-		if err == nil {
-			file.signer, err = parseKey(text, t.PrivateKeyPassphrase)
-		}
-		if file.signer != nil {
-			file.public = file.signer.PublicKey()
-		}
-		if err != nil && file.public == nil && !(t.defaults && errors.Is(err, os.ErrNotExist)) ||
-			errors.Is(err, errNeedsPassphrase) || errors.Is(err, errWrongPassphrase) {
-			c.notes = append(c.notes, fmt.Sprintf("identity file %s left out: %v", path, err))
-		}
-		files = append(files, file)
-	}
-	return files
 }
 
 // addAgent adds the agent's keys. With IdentitiesOnly those alone count that

@@ -18,6 +18,11 @@ import (
 // until the connect timeout is used up: sshd drops logins when many come at
 // once (MaxStartups), and a host that boots refuses for a moment.
 func connect(ctx context.Context, t *target) (*link, error) {
+	for _, hop := range append(slices.Clone(t.via), t) {
+		if err := hop.readKeys(); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout()*time.Duration(1+len(t.via)), t.timedOut())
 	defer cancel()
 	began := time.Now()

@@ -77,7 +77,10 @@ func (h *remote) ReadFile(ctx context.Context, name string) ([]byte, error) {
 		content, err = io.ReadAll(contextReader{ctx, file})
 		return err
 	})
-	return content, err
+	if err != nil { // content may still be written to
+		return nil, err
+	}
+	return content, nil
 }
 
 // contextReader ends reading when its context ends.

@@ -110,3 +110,118 @@ func authorizedForm(key ssh.PublicKey) string {
 	}
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
+
+// keyFiles are the keys and certificates that were read from options and files.
+type keyFiles struct {
+	given        []identity
+	files        []identityFile
+	certificates []*ssh.Certificate
+	notes        []string // what was left out, and why
+}
+
+// readKeys reads the keys of t. That comes before a connection is begun: to
+// decrypt a key takes long on purpose, and is not to count as waiting.
+func (t *target) readKeys() error {
+	var err error
+	if t.keys.given, err = t.givenKey(); err != nil {
+		return err
+	}
+	t.keys.files = t.identityFiles(&t.keys, len(t.keys.given) > 0)
+	t.keys.certificates, err = t.readCertificates(&t.keys)
+	return err
+}
+
+func (t *target) readCertificates(c *keyFiles) ([]*ssh.Certificate, error) {
+	var certs []*ssh.Certificate
+	if t.Certificate != "" {
+		cert, err := parseCertificate(t.Certificate)
+		if err != nil {
+			return nil, &ConfigError{Host: t.Name, Attribute: "certificate", Err: err}
+		}
+		certs = append(certs, cert)
+	}
+	files := t.certificates
+	for _, path := range append([]string{t.PrivateKeyPath}, t.identities...) {
+		if path != "" { // ssh looks for a certificate beside each key
+			files = append(files, t.home(path)+"-cert.pub")
+		}
+	}
+	for _, path := range files {
+		cert, err := parseCertificate(path)
+		if err == nil {
+			certs = append(certs, cert)
+		} else if !errors.Is(err, os.ErrNotExist) {
+			c.notes = append(c.notes, fmt.Sprintf("certificate %s left out: %v", path, err))
+		}
+	}
+	return certs, nil
+}
+
+func (t *target) home(path string) string {
+	local, err := localUser()
+	if err != nil {
+		return path
+	}
+	return t.expand(path, t.host, local)
+}
+
+// givenKey is the key of the options; that it cannot be used is an error.
+func (t *target) givenKey() ([]identity, error) {
+	text, attribute, origin := []byte(t.PrivateKey), "private_key", "private_key"
+	if t.PrivateKeyPath != "" {
+		path := t.home(t.PrivateKeyPath)
+		attribute, origin = "private_key_path", "private_key_path "+path
+		var err error
+		if text, err = os.ReadFile(path); err != nil {
+			return nil, &ConfigError{Host: t.Name, Attribute: attribute, Err: err}
+		}
+	}
+	if len(text) == 0 {
+		return nil, nil
+	}
+	signer, err := parseKey(text, t.PrivateKeyPassphrase)
+	if err != nil {
+		if errors.Is(err, errNeedsPassphrase) || errors.Is(err, errWrongPassphrase) {
+			err = fmt.Errorf("%s: %w", origin, err)
+			attribute = "private_key_passphrase"
+		}
+		return nil, &ConfigError{Host: t.Name, Attribute: attribute, Err: err}
+	}
+	return []identity{{signer, origin}}, nil
+}
+
+// identityFile is a key of ssh_config: its private half where it can be read,
+// its public half where at least that can.
+type identityFile struct {
+	path   string
+	signer ssh.Signer
+	public ssh.PublicKey
+}
+
+// identityFiles reads the keys of ssh_config. Ssh's default ones count only
+// where nothing else was said.
+func (t *target) identityFiles(c *keyFiles, given bool) []identityFile {
+	if t.defaults && given {
+		return nil
+	}
+	var files []identityFile
+	for _, path := range t.identities {
+		file := identityFile{path: path}
+		if text, err := os.ReadFile(path + ".pub"); err == nil {
+			file.public, _, _, _, _ = ssh.ParseAuthorizedKey(text)
+		}
+		text, err := os.ReadFile(path)
+		if err == nil {
+			file.signer, err = parseKey(text, t.PrivateKeyPassphrase)
+		}
+		if file.signer != nil {
+			file.public = file.signer.PublicKey()
+		}
+		if err != nil && file.public == nil && !(t.defaults && errors.Is(err, os.ErrNotExist)) ||
+			errors.Is(err, errNeedsPassphrase) || errors.Is(err, errWrongPassphrase) {
+			c.notes = append(c.notes, fmt.Sprintf("identity file %s left out: %v", path, err))
+		}
+		files = append(files, file)
+	}
+	return files
+}

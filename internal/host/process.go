@@ -215,5 +215,7 @@ func (p *process) wait() {
 func (p *process) close() {
 	p.main.ch.Close()
 	p.data.ch.Close()
+	p.out.stop()
+	p.err.stop()
 	p.release.Do(func() { p.link.slots.release(p.slots) })
 }

@@ -125,6 +125,23 @@ func TestRunReturnsThoughADaemonKeepsTheOutput(t *testing.T) {
 	}
 }
 
+// What a process that was left behind prints after the end goes nowhere, also
+// not into a result that is being read.
+func TestNothingIsWrittenAfterRunHasReturned(t *testing.T) {
+	t.Parallel()
+	_, _, h := simple(t, nil)
+	result, err := h.Run(t.Context(), Sh(Script{Name: "test/late.sh", Text: "(sleep 1; echo late; sleep 1; echo later >&2) & echo started"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 25 {
+		if string(result.Stdout) != "started\n" || len(result.Stderr) != 0 {
+			t.Fatalf("%q, %q", result.Stdout, result.Stderr)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 func TestRunKeepsHeadAndTailOfALongStderr(t *testing.T) {
 	t.Parallel()
 	_, _, h := simple(t, nil)

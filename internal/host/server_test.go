@@ -394,7 +394,7 @@ func (s *server) reach(key string) Config {
 	no := false
 	return Config{
 		Name: "old", Address: "127.0.0.1", Port: s.port(), User: "root", PrivateKey: key, HostKeys: s.pin(),
-		Agent: &no, SSHConfigPath: "none", ConnectTimeout: 5 * time.Second,
+		Agent: &no, SSHConfigPath: "none", ConnectTimeout: 20 * time.Second,
 	}
 }
 
@@ -421,7 +421,7 @@ func simple(t testing.TB, change func(*server, *Config)) (*server, *Pool, Host) 
 	}
 	s.start(t)
 	reach := s.reach(text)
-	reach.ConnectTimeout, reach.KeepaliveInterval = 5*time.Second, cfg.KeepaliveInterval
+	reach.KeepaliveInterval = cfg.KeepaliveInterval
 	if cfg.ConnectTimeout != 0 {
 		reach.ConnectTimeout = cfg.ConnectTimeout
 	}

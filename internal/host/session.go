@@ -135,9 +135,15 @@ func (s *session) copied() <-chan struct{} {
 	return copied
 }
 
-// settle returns at the end of the output, or when the host is silent.
+// settleLimit is how long output may go on to come after the exit status. What
+// the command itself printed has come by then also over a slow line: no more
+// than the window of the channel (2 MiB) can have been under way.
+const settleLimit = 30 * time.Second
+
+// settle returns at the end of the output, or when the host is silent, or when
+// what still comes must be of a process that the command left behind.
 func (s *session) settle(copied <-chan struct{}) {
-	for {
+	for began := time.Now(); time.Since(began) < settleLimit; {
 		before := s.moved.Load()
 		select {
 		case <-copied:

@@ -29,6 +29,7 @@ type target struct {
 	knownHosts     []string // files
 	proxyCommand   string
 	via            []*target // bastions, in order
+	keys           keyFiles  // set by readKeys
 }
 
 func (t *target) addr() string { return net.JoinHostPort(t.host, t.port) }

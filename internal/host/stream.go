@@ -65,6 +65,14 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// stop makes sure that sink is not written to any more: a process that the
+// command left behind may go on printing.
+func (s *stream) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sink = nil
+}
+
 func (s *stream) pass(p []byte) {
 	if s.sink == nil || s.failed {
 		return
