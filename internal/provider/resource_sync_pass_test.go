@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,10 +116,21 @@ func (w *world) sameTrees(t *testing.T, host *lab.Host) error {
 		there := count.ReplaceAllString(run(t, host, "sh", "-c", showTree, "sh", dir), "|d|$1")
 		here := count.ReplaceAllString(run(t, w.trixie, "sh", "-c", showTree, "sh", dir), "|d|$1")
 		if there != here {
-			failed = append(failed, fmt.Errorf("%s on %s:\n%s\non new:\n%s", dir, host.Name, there, here))
+			failed = append(failed, fmt.Errorf("%s differs, on %s:\n%s\non new:\n%s", dir, host.Name, linesWithout(there, here), linesWithout(here, there)))
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// linesWithout are the lines of a text that another has not.
+func linesWithout(text, other string) string {
+	var left []string
+	for _, line := range strings.Split(text, "\n") {
+		if !slices.Contains(strings.Split(other, "\n"), line) {
+			left = append(left, line)
+		}
+	}
+	return strings.Join(left, "\n")
 }
 
 // keyGone is an error while anything of a pass but its log is on either host.
