@@ -82,8 +82,8 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 			"Creating it starts one OpenSSH client on the old host, kept alive and started at boot by systemd or SysV init, " +
 			"and returns when every port was tried end to end. Destroying it ends the relays and removes their key, account, unit and files from both hosts. " +
 			"Terraform need not run meanwhile.\n\n" +
-			"The new host sees relayed clients as coming from itself (`127.0.0.1` or `::1`). A mail server that trusts that address relays spam for anybody; " +
-			"so each SMTP port is asked first, and an open relay is an error.",
+			"In the default mode the new host sees relayed clients as coming from itself (`127.0.0.1` or `::1`). A mail server that trusts that address relays spam for anybody; " +
+			"so each SMTP port is asked first, and an open relay is an error. With `mode = \"transparent\"` it sees each client's own address.",
 		Attributes: map[string]schema.Attribute{
 			"from": schema.StringAttribute{
 				Required:            true,
@@ -138,9 +138,13 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 				},
 			},
 			"mode": schema.StringAttribute{
-				Optional: true, Computed: true, Default: stringdefault.StaticString("forward"),
-				MarkdownDescription: "`forward`: an `ssh -L` for each port. It is the only mode so far.",
-				Validators:          []validator.String{stringvalidator.OneOf("forward")},
+				Optional: true, Computed: true, Default: stringdefault.StaticString(tunnel.Relays),
+				MarkdownDescription: "`forward`: an `ssh -L` for each port; fast, and the new host sees every client as itself. " +
+					"`transparent`: a layer-3 tunnel (`ssh -w`), through which the new host sees each client's own address; slower. " +
+					"It needs `/dev/net/tun`, and `nft` or `iptables`, on both hosts, and systemd on the new one, whose services have to listen on all addresses. " +
+					"While it stands, the old host forwards packets. Default: `forward`.",
+				PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
+				Validators:    []validator.String{stringvalidator.OneOf(tunnel.Relays, tunnel.Transparent)},
 			},
 			"to_address": schema.StringAttribute{
 				Optional: true, Computed: true,
@@ -179,6 +183,12 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 func validateForwardingTunnel(ctx context.Context, m *forwardingTunnelModel, diags *diag.Diagnostics) {
 	if known(m.From, m.To) && m.From.Equal(m.To) {
 		diags.AddAttributeError(path.Root("to"), "Same host twice", fmt.Sprintf("from and to are both %s; a tunnel leads from one host to another.", m.From))
+	}
+	for i, f := range forwardModels(ctx, m.Forwards) {
+		if m.Mode.ValueString() == tunnel.Transparent && known(f.TargetHost) && f.TargetHost.ValueString() != tunnel.Localhost {
+			diags.AddAttributeError(path.Root("forwards").AtListIndex(i).AtName("target_host"), "Not with a transparent tunnel",
+				fmt.Sprintf("A transparent tunnel ends at the new host itself; it leads to no other host such as %q. Leave target_host out, or use mode = %q.", f.TargetHost.ValueString(), tunnel.Relays))
+		}
 	}
 	var forwards []tunnel.Forward
 	for _, f := range m.forwards(ctx) {
@@ -256,6 +266,7 @@ func (m *forwardingTunnelModel) forwards(ctx context.Context) []tunnel.Forward {
 func (m *forwardingTunnelModel) wanted(ctx context.Context) tunnel.Tunnel {
 	t := tunnel.Tunnel{
 		Name:      m.Name.ValueString(),
+		Mode:      m.Mode.ValueString(),
 		Forwards:  m.forwards(ctx),
 		ToAddress: m.ToAddress.ValueString(),
 		ToPort:    int(m.ToPort.ValueInt64()),
@@ -328,7 +339,9 @@ func readForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel]
 		return false, err
 	}
 	state.Status = types.StringValue(status)
-	state.Mode = types.StringValue("forward")
+	if actual.Mode != "" {
+		state.Mode = types.StringValue(actual.Mode)
+	}
 	if state.AllowOpenRelay.IsNull() {
 		state.AllowOpenRelay = types.BoolValue(false)
 	}

@@ -36,7 +36,7 @@ resource "cutover_forwarding_tunnel" "t" {
 		"bad name":       {`from = "old", to = "new", ports = [25], name = "a;reboot"`, `lower-case letters`},
 		"bad source":     {`from = "old", to = "new", ports = [25], source_addresses = ["x,command"]`, `neither\s+an\s+IP\s+address`},
 		"port in both":   {`from = "old", to = "new", ports = [25], forwards = [{ listen_port = 25, target_port = 26 }]`, `listed\s+twice`},
-		"unknown option": {`from = "old", to = "new", ports = [25], mode = "transparent"`, `value must be one of`},
+		"unknown option": {`from = "old", to = "new", ports = [25], mode = "vpn"`, `value must be one of`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resource.Test(t, resource.TestCase{

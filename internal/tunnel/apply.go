@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -62,7 +63,11 @@ func (t Tunnel) Start(ctx context.Context, from, to host.Host, options Options) 
 	if err := t.Validate(); err != nil {
 		return t, err
 	}
-	if options.Changing && t.stands(old, fresh) {
+	stands, err := t.stands(ctx, from, to, old, fresh)
+	if err != nil {
+		return t, err
+	}
+	if options.Changing && stands {
 		return t, nil // nothing that clients would notice a restart for
 	}
 	if old.directory && !options.Changing {
@@ -70,13 +75,19 @@ func (t Tunnel) Start(ctx context.Context, from, to host.Host, options Options) 
 			return t, err
 		}
 	}
-	if err := t.preflight(ctx, from, to, old, fresh, options.AllowOpenRelay); err != nil {
+	var objections []error
+	if t.Mode == Transparent {
+		if t, objections, fresh.dropin, err = t.joined(ctx, from, to, old, fresh); err != nil {
+			return t, err
+		}
+	}
+	if err := t.preflight(ctx, from, to, old, fresh, options.AllowOpenRelay, objections); err != nil {
 		return t, err
 	}
 	if options.Begun != nil {
 		options.Begun(t)
 	}
-	if err := t.install(ctx, from, to, old.init, fresh); err != nil {
+	if err := t.install(ctx, from, to, old, fresh); err != nil {
 		if options.Changing {
 			return t, err
 		}
@@ -129,12 +140,26 @@ func (t Tunnel) completed(ctx context.Context, from, to host.Host) (Tunnel, from
 }
 
 // stands reports whether exactly this tunnel runs already.
-func (t Tunnel) stands(old fromFacts, fresh toFacts) bool {
+func (t Tunnel) stands(ctx context.Context, from, to host.Host, old fromFacts, fresh toFacts) (bool, error) {
 	there := Tunnel{Name: t.Name}
-	if err := there.parse(old.files[t.directory()+"/ssh_config"], fresh.keys); err != nil {
-		return false
+	if err := there.parse(old.files[t.directory()+"/ssh_config"], fresh.keys); err != nil || there.Mode == "" {
+		return false, nil //nolint:nilerr // a damaged definition is made anew
 	}
-	return there.sshConfig() == t.sshConfig() && t.status(old, fresh) == Running
+	if there.Mode != Transparent {
+		return t.same(there) && t.status(old, fresh) == Running, nil
+	}
+	status, err := there.linkStatus(ctx, from, to, old, fresh)
+	t.link = there.link
+	return t.same(there) && status == Running && fresh.keys == t.authorizedKeys(old.files[t.directory()+"/id.pub"], fresh.version), err
+}
+
+// same reports whether two tunnels lead the same ports to the same host.
+func (t Tunnel) same(other Tunnel) bool {
+	if t.Mode == Transparent || other.Mode == Transparent {
+		return other.Mode == t.Mode && t.ToAddress == other.ToAddress && t.ToPort == other.ToPort &&
+			slices.Equal(t.sorted(), other.sorted())
+	}
+	return t.sshConfig() == other.sshConfig()
 }
 
 // mayTakeOver decides about files of a tunnel of that name. They are taken over
@@ -145,7 +170,11 @@ func (t Tunnel) mayTakeOver(from, to host.Host, old fromFacts, fresh toFacts) er
 		return nil
 	}
 	there := Tunnel{Name: t.Name}
-	if err := there.parse(old.files[t.directory()+"/ssh_config"], fresh.keys); err == nil && there.sshConfig() == t.sshConfig() {
+	err := there.parse(old.files[t.directory()+"/ssh_config"], fresh.keys)
+	if err == nil && there.Mode == Transparent {
+		err = there.parseLink(old.files[t.directory()+"/link.conf"])
+	}
+	if err == nil && t.same(there) {
 		return nil
 	}
 	return fmt.Errorf("host %q has a tunnel %q already, which relays ports %s to %s; import it (terraform import … %s/%s/%s), or choose another name",
@@ -153,7 +182,7 @@ func (t Tunnel) mayTakeOver(from, to host.Host, old fromFacts, fresh toFacts) er
 }
 
 // install writes what the tunnel needs to both hosts, starts it and tries it.
-func (t Tunnel) install(ctx context.Context, from, to host.Host, init string, fresh toFacts) error {
+func (t Tunnel) install(ctx context.Context, from, to host.Host, old fromFacts, fresh toFacts) error {
 	prepared, err := from.Run(ctx, host.Sh(fromPrepare, t.Name))
 	if err != nil {
 		return err
@@ -165,18 +194,38 @@ func (t Tunnel) install(ctx context.Context, from, to host.Host, init string, fr
 	if _, err := to.Run(ctx, admit); err != nil {
 		return err
 	}
-	for _, file := range t.relayFiles(init, fresh.hostKeys) {
-		if err := from.WriteFile(ctx, file.path, []byte(file.content), host.FileAttr{Mode: file.mode}); err != nil {
+	if t.Mode == Transparent {
+		if err := t.admitLink(ctx, to, fresh); err != nil {
 			return err
 		}
+	}
+	files := t.relayFiles(old.init, fresh.hostKeys)
+	if err := write(ctx, from, files); err != nil {
+		return err
 	}
 	if err := t.tryLogin(ctx, from, to); err != nil {
 		return err
 	}
-	if _, err := from.Run(ctx, host.Sh(fromStart, t.Name, init)); err != nil {
+	start := []string{t.Name, old.init}
+	if t.Mode == Transparent && old.active && t.supervised(old, files) {
+		start = append(start, "again")
+	}
+	if _, err := from.Run(ctx, host.Sh(fromStart, start...)); err != nil {
 		return err
 	}
-	return t.tryRelays(ctx, from, to, init)
+	if t.Mode == Transparent {
+		return t.tryLink(ctx, from, to, old)
+	}
+	return t.tryRelays(ctx, from, to, old.init)
+}
+
+func write(ctx context.Context, to host.Host, files []textFile) error {
+	for _, file := range files {
+		if err := to.WriteFile(ctx, file.path, []byte(file.content), host.FileAttr{Mode: file.mode}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Stop ends the relays and removes all that the tunnel has on both hosts. What

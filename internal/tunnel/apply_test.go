@@ -22,7 +22,11 @@ const (
 // stateCommand is how the first question to the old host shows, cut where all
 // long commands are.
 const stateCommand = "tunnel/from_state.sh relay /etc/cutover/tunnel-relay/id.pub /etc/cutover/tunnel-relay/ssh_config " +
-	"/etc/cutover/tunnel-relay/known_hosts /etc/systemd/system/cutover-tunnel-relay.service /etc/cutover/tunnel-relay/supervise"
+	"/etc/cutover/tunnel-relay/known_hosts /etc/systemd/system/cutover-tunnel-relay.service /etc/cutover/tunnel-relay/supervise /etc/cutover/tunnel-…"
+
+// stateCommandTo is the first question to the new host.
+const stateCommandTo = "tunnel/to_state.sh cutover-relay /var/lib/cutover/tunnel-relay /etc/systemd/system/cutover-link-relay.service " +
+	"/etc/cutover/link-relay/link /etc/cutover/link-relay/link.conf /etc/cutover/link-relay/rules.nft /etc/cutover/link-relay/rules4 /e…"
 
 // fakes are an old and a new host that were asked for the state of a tunnel
 // "relay" and said what is given.
@@ -32,7 +36,7 @@ func fakes(t *testing.T, old, fresh string) (from, to *hosttest.Fake) {
 	from.Ident = host.Identity{Address: "192.0.2.1", Port: 22}
 	to.Ident = host.Identity{Address: "192.0.2.2", Port: 2222, HostKey: "ssh-ed25519 NEWKEY"}
 	from.Expect(stateCommand).Prints(old)
-	to.Expect("tunnel/to_state.sh cutover-relay /var/lib/cutover/tunnel-relay").Prints(fresh)
+	to.Expect(stateCommandTo).Prints(fresh)
 	return from, to
 }
 

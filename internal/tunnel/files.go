@@ -30,11 +30,15 @@ func (t Tunnel) relayFiles(init string, hostKeys []string) []textFile {
 		{t.directory() + "/ssh_config", 0o644, t.sshConfig()},
 		{t.directory() + "/known_hosts", 0o644, t.knownHosts(hostKeys)},
 	}
-	switch init {
-	case systemd:
+	transparent := t.Mode == Transparent
+	if init == systemd {
 		files = append(files, textFile{"/etc/systemd/system/" + t.unit(), 0o644, t.systemdUnit()})
-	case sysv:
+	}
+	if init == sysv || init == systemd && transparent {
 		files = append(files, textFile{t.directory() + "/supervise", 0o755, t.supervisor()})
+	}
+	if transparent {
+		files = append(files, t.oldEnd()...)
 	}
 	return files
 }
@@ -68,6 +72,10 @@ Host relay
     ForwardX11 no
     LogLevel ERROR
 `, t.ToAddress, t.ToPort, t.account(), t.directory(), t.account(), t.directory())
+	if t.Mode == Transparent {
+		fmt.Fprintf(&b, "    Tunnel point-to-point\n    TunnelDevice %[1]d:%[1]d\n", t.link.number)
+		return b.String()
+	}
 	for _, f := range t.sorted() {
 		fmt.Fprintf(&b, "    LocalForward %s %s\n", bracketed(f.ListenAddress, f.ListenPort), bracketed(f.TargetHost, f.TargetPort))
 	}
@@ -101,6 +109,27 @@ func (t Tunnel) command() []string {
 // needed for ports below 1024; everything else is taken away. A systemd that
 // does not know one of the restrictions says so in its log and goes on.
 func (t Tunnel) systemdUnit() string {
+	if t.Mode == Transparent {
+		// The supervisor, and not ssh, because rules and device have to outlive an
+		// ssh that dies: meanwhile clients wait.
+		return t.header() + fmt.Sprintf(`
+[Unit]
+Description=Tunnel ports %[1]s to %[2]s over SSH, clients' addresses kept
+After=network-online.target nftables.service
+Wants=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=/bin/sh %[3]s/supervise
+Restart=always
+RestartSec=1
+PrivateTmp=yes
+ProtectHome=yes
+
+[Install]
+WantedBy=multi-user.target
+`, ports(t.sorted()), t.ToAddress, t.directory())
+	}
 	return t.header() + fmt.Sprintf(`
 [Unit]
 Description=Relay ports %s to %s over SSH
@@ -127,8 +156,14 @@ WantedBy=multi-user.target
 // there because init gives a command up for five minutes when it ends ten
 // times in two (init(8)), as the relays do while the new host is away.
 func (t Tunnel) supervisor() string {
+	from, up, down := "init, from /etc/inittab", "", ""
+	if t.Mode == Transparent {
+		from = "init or systemd"
+		up = fmt.Sprintf("\t%[1]s/link up %[1]s\n", t.directory())
+		down = fmt.Sprintf("\t%[1]s/link down %[1]s\n", t.directory())
+	}
 	return "#!/bin/sh\n" + t.header() + fmt.Sprintf(`#
-# Started and restarted by init, from /etc/inittab. Keeps the relays running.
+# Started and restarted by %[4]s. Keeps the relays running.
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 run=/var/run/cutover
@@ -138,7 +173,7 @@ child=
 end() {
 	trap '' TERM INT HUP
 	[ -n "$child" ] && kill "$child" 2>/dev/null
-	rm -f "$pidfile"
+%[6]s	rm -f "$pidfile"
 	rmdir "$run" 2>/dev/null
 	exit 0
 }
@@ -156,7 +191,7 @@ if [ -s "$pidfile" ]; then
 fi
 
 while :; do
-	# -y: ssh reports to syslog.
+%[5]s	# -y: ssh reports to syslog.
 	ssh -y %[3]s </dev/null &
 	child=$!
 	echo "$child" >"$pidfile"
@@ -165,7 +200,7 @@ while :; do
 	sleep 1 &
 	wait $!
 done
-`, t.Name, sh.Quote(t.directory()+"/ssh_config"), sh.Join(t.command()[1:]...))
+`, t.Name, sh.Quote(t.directory()+"/ssh_config"), sh.Join(t.command()[1:]...), from, up, down)
 }
 
 // authorizedKeys is the one line that the account on the new host honours.
@@ -174,6 +209,9 @@ done
 // forbidden by name. "permitlisten" came with 7.8; no account but root can
 // listen on port 1, so it forbids what port-forwarding would allow beside -L.
 func (t Tunnel) authorizedKeys(publicKey, version string) string {
+	if t.Mode == Transparent {
+		return t.keyLine(publicKey, append(t.confinement(version), fmt.Sprintf("tunnel=%q", strconv.Itoa(t.link.number))))
+	}
 	options := []string{"no-pty", "no-agent-forwarding", "no-X11-forwarding", "no-user-rc"}
 	if atLeast(version, 7, 2) {
 		options = []string{"restrict", "port-forwarding"}
@@ -190,6 +228,18 @@ func (t Tunnel) authorizedKeys(publicKey, version string) string {
 		}
 		seen[target] = true
 	}
+	return t.keyLine(publicKey, options)
+}
+
+// confinement forbids all but what other options allow.
+func (t Tunnel) confinement(version string) []string {
+	if atLeast(version, 7, 2) {
+		return []string{"restrict", `command="/bin/false"`}
+	}
+	return []string{"no-pty", "no-agent-forwarding", "no-X11-forwarding", "no-user-rc", "no-port-forwarding", `command="/bin/false"`}
+}
+
+func (t Tunnel) keyLine(publicKey string, options []string) string {
 	if len(t.SourceAddresses) > 0 {
 		options = append(options, fmt.Sprintf("from=%q", strings.Join(t.SourceAddresses, ",")))
 	}
@@ -203,7 +253,7 @@ func (t Tunnel) authorizedKeys(publicKey, version string) string {
 // parse reads back from the files of a host what the tunnel is: what an import
 // knows of it.
 func (t *Tunnel) parse(sshConfig, authorizedKeys string) error {
-	t.Forwards = nil
+	t.Forwards, t.Mode = nil, ""
 	for _, line := range strings.Split(sshConfig, "\n") {
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
@@ -218,6 +268,11 @@ func (t *Tunnel) parse(sshConfig, authorizedKeys string) error {
 				return fmt.Errorf("port %q in %s/ssh_config is no number", fields[1], t.directory())
 			}
 			t.ToPort = port
+			if t.Mode == "" {
+				t.Mode = Relays
+			}
+		case "TunnelDevice":
+			t.Mode = Transparent
 		case "LocalForward":
 			if len(fields) != 3 {
 				return fmt.Errorf("%s/ssh_config has a LocalForward without a target: %s", t.directory(), line)

@@ -1,8 +1,16 @@
 # Starts the relays, or starts them anew, and has init do so at boot.
 #   $1 the tunnel's name
 #   $2 systemd or sysv
+#   $3 "again" where only what a layer-3 tunnel carries is new: its clients keep
+#      their connections
 set -eu
 name=$1
+directory=/etc/cutover/tunnel-$name
+if [ "${3:-}" = again ]; then
+	"$directory/link" up "$directory"
+	kill "$(cat "/var/run/cutover/tunnel-$name.pid")" 2>/dev/null || true
+	exit 0
+fi
 case $2 in
 systemd)
 	systemctl daemon-reload

@@ -43,6 +43,9 @@ while pids=$(ours); [ -n "$pids" ]; do
 	sleep 1
 done
 
+if [ -x "$directory/link" ] && [ -f "$directory/link.conf" ]; then
+	"$directory/link" down "$directory"
+fi
 rm -rf "$directory"
 rm -f "/var/run/cutover/tunnel-$name.pid"
 for empty in /etc/cutover /var/run/cutover; do

@@ -26,7 +26,65 @@ func Inspect(ctx context.Context, from, to host.Host, name string) (actual Tunne
 	if err := actual.parse(old.files[actual.directory()+"/ssh_config"], fresh.keys); err != nil {
 		return actual, "altered: " + err.Error(), true, nil //nolint:nilerr // a damaged file is drift, which the status tells
 	}
-	return actual, actual.status(old, fresh), true, nil
+	if actual.Mode != Transparent {
+		return actual, actual.status(old, fresh), true, nil
+	}
+	status, err = actual.linkStatus(ctx, from, to, old, fresh)
+	return actual, status, true, err
+}
+
+// linkStatus is status for a transparent tunnel. Both ends are asked for their
+// devices, routes and rules where they have a definition of them.
+func (t *Tunnel) linkStatus(ctx context.Context, from, to host.Host, old fromFacts, fresh toFacts) (string, error) {
+	var wrong []string
+	if conf, ok := old.files[t.directory()+"/link.conf"]; !ok {
+		return t.directory() + "/link.conf is gone", nil
+	} else if err := t.parseLink(conf); err != nil {
+		return "altered: " + err.Error(), nil
+	}
+	t.link.toFirewall = nft
+	if _, hasRules := fresh.files[t.linkDirectory()+"/rules.nft"]; !hasRules {
+		t.link.toFirewall = iptables
+	}
+	for _, end := range []struct {
+		host.Host
+		directory string
+		has       map[string]string
+	}{{from, t.directory(), old.files}, {to, t.linkDirectory(), fresh.files}} {
+		if _, ok := end.has[end.directory+"/link.conf"]; !ok {
+			continue // told below, among the files
+		}
+		said, err := end.Run(ctx, host.Sh(linkScript, "status", end.directory))
+		if err != nil {
+			return "", err
+		}
+		for _, line := range strings.Split(strings.TrimSpace(string(said.Stdout)), "\n") {
+			if line != "" {
+				wrong = append(wrong, "on host "+end.Name()+" "+line)
+			}
+		}
+	}
+	for _, file := range t.newEnd() {
+		switch content, ok := fresh.files[file.path]; {
+		case !ok:
+			wrong = append(wrong, file.path+" is gone")
+		case content != file.content:
+			wrong = append(wrong, file.path+" was changed")
+		}
+	}
+	if !fresh.link {
+		wrong = append(wrong, t.linkUnit()+" is not started at boot")
+	}
+	if granted := fresh.sshd["permittunnel"]; fresh.account != "" && !contains(granted, "point-to-point") && !contains(granted, "yes") {
+		wrong = append(wrong, "sshd of host "+to.Name()+" carries no tunnels for "+t.account())
+	}
+	if rest := t.status(old, fresh); rest != Running {
+		wrong = append(wrong, rest)
+	}
+	if len(wrong) == 0 {
+		return Running, nil
+	}
+	return strings.Join(wrong, "; "), nil
 }
 
 // status compares what is there with what the tunnel would have written and
@@ -60,6 +118,9 @@ func (t Tunnel) status(old fromFacts, fresh toFacts) string {
 		return strings.Join(wrong, "; ")
 	}
 	for _, forward := range t.sorted() {
+		if t.Mode == Transparent {
+			break // nothing listens; linkStatus has looked
+		}
 		holder, taken := old.holding(forward)
 		switch {
 		case !taken:

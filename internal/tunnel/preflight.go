@@ -18,8 +18,8 @@ const askFor = 15 * time.Second
 
 // preflight finds out, without changing anything, whether the tunnel can work.
 // All that is in its way is in the error, not just the first thing.
-func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts, fresh toFacts, allowOpenRelay bool) error {
-	var problems []error
+func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts, fresh toFacts, allowOpenRelay bool, objections []error) error {
+	problems := objections
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
 	switch {
@@ -33,6 +33,9 @@ func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts
 			from.Name(), strings.Join(taken, "\n"))
 	}
 	problems = append(problems, t.sshdObjections(to, fresh)...)
+	if t.Mode == Transparent {
+		allowOpenRelay = true // the mail server sees the clients' own addresses, and no localhost to trust
+	}
 	for _, forward := range t.sorted() {
 		if err := answers(ctx, to, forward, allowOpenRelay); err != nil {
 			problems = append(problems, err)
@@ -67,8 +70,9 @@ func (t Tunnel) sshdObjections(to host.Host, fresh toFacts) []error {
 	if entry := strings.Split(fresh.account, ":"); fresh.account != "" && (len(entry) < 6 || entry[5] != t.home()) {
 		problem("host %q has an account %q already, which is not a tunnel's; choose another name for the tunnel", to.Name(), t.account())
 	}
+	forwards := t.Mode != Transparent
 	switch {
-	case is("allowtcpforwarding", "no"), is("allowtcpforwarding", "remote"):
+	case forwards && is("allowtcpforwarding", "no"), forwards && is("allowtcpforwarding", "remote"):
 		problem("sshd of host %q forbids forwarding (AllowTcpForwarding %s); allow it at least in a block `Match User %s`",
 			to.Name(), fresh.sshd["allowtcpforwarding"][0], t.account())
 	case is("disableforwarding", "yes"):

@@ -59,16 +59,21 @@ type toFacts struct {
 	hostKeys []string // "type base64"
 	home     bool
 	keys     string // authorized_keys
+	files    map[string]string
+	link     bool // a link starts at boot
+	dropin   bool // sshd reads sshd_config.d
 }
 
 // states asks both hosts, each in one round trip.
 func (t Tunnel) states(ctx context.Context, from, to host.Host) (fromFacts, toFacts, error) {
 	paths := []string{t.directory() + "/id.pub"}
+	relays := Tunnel{Name: t.Name}
 	for _, init := range []string{systemd, sysv} {
-		for _, file := range t.relayFiles(init, nil) {
+		for _, file := range relays.relayFiles(init, nil) {
 			paths = append(paths, file.path)
 		}
 	}
+	paths = append(paths, linkPaths(t.directory())...)
 	old, err := from.Run(ctx, host.Sh(fromState, append([]string{t.Name}, unique(paths)...)...))
 	if err != nil {
 		return fromFacts{}, toFacts{}, err
@@ -77,7 +82,7 @@ func (t Tunnel) states(ctx context.Context, from, to host.Host) (fromFacts, toFa
 	if err != nil {
 		return fromFacts{}, toFacts{}, fmt.Errorf("on host %q: %s printed %w", from.Name(), fromState.Name, err)
 	}
-	fresh, err := to.Run(ctx, host.Sh(toState, t.account(), t.home()))
+	fresh, err := to.Run(ctx, host.Sh(toState, append([]string{t.account(), t.home(), "/etc/systemd/system/" + t.linkUnit()}, linkPaths(t.linkDirectory())...)...))
 	if err != nil {
 		return fromFacts{}, toFacts{}, err
 	}
@@ -138,7 +143,7 @@ func parseTo(out []byte, keys string) (toFacts, error) {
 	if err != nil {
 		return facts, err
 	}
-	facts.keys = files[keys]
+	facts.keys, facts.files = files[keys], files
 	for _, line := range lines {
 		key, value, _ := strings.Cut(line, " ")
 		switch key {
@@ -150,6 +155,8 @@ func parseTo(out []byte, keys string) (toFacts, error) {
 			facts.version = value
 		case "hostkey":
 			facts.hostKeys = append(facts.hostKeys, value)
+		case "link":
+			facts.link = value == "enabled"
 		case "home":
 			facts.home = true
 		case "sshd":

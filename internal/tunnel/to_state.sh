@@ -1,10 +1,12 @@
 # What the new host has of a tunnel, and what its sshd says to it. Reads only.
 #   $1 the account of the relays
 #   $2 its home
-# Prints "key value" lines, then "file PATH BYTES" with the authorized_keys.
+#   $3... files to return whole beside the authorized_keys, a unit's first
+# Prints "key value" lines, then "file PATH BYTES" with the content of each.
 set -u
 account=$1
 home=$2
+shift 2
 
 if entry=$(getent passwd "$account"); then
 	echo "account $entry"
@@ -21,7 +23,7 @@ if [ -x "$sshd" ]; then
 	echo "version $("$sshd" -V 2>&1 | grep -o 'OpenSSH_[0-9.]*' | head -n 1)"
 	# -C makes sshd apply Match blocks; one of long ago only knows it without.
 	{ "$sshd" -T -C "user=$account,host=localhost,addr=127.0.0.1" 2>/dev/null || "$sshd" -T 2>/dev/null; } |
-		grep -Ei '^(hostkey|allowtcpforwarding|disableforwarding|permitopen|pubkeyauthentication|authenticationmethods|allowusers|allowgroups|denyusers|denygroups|authorizedkeysfile) ' |
+		grep -Ei '^(hostkey|allowtcpforwarding|disableforwarding|permitopen|pubkeyauthentication|authenticationmethods|allowusers|allowgroups|denyusers|denygroups|authorizedkeysfile|permittunnel) ' |
 		sed 's/^/sshd /'
 fi
 for key in /etc/ssh/ssh_host_*_key.pub; do
@@ -31,9 +33,13 @@ done
 if [ -d "$home" ]; then
 	echo "home present"
 fi
-file=$home/.ssh/authorized_keys
-if [ -f "$file" ]; then
-	printf 'file %s %d\n' "$file" "$(wc -c <"$file")"
-	cat "$file"
-	echo
+if [ -f "$1" ]; then
+	echo "link $(systemctl is-enabled "${1##*/}" 2>/dev/null)"
 fi
+for file in "$home/.ssh/authorized_keys" "$@"; do
+	if [ -f "$file" ]; then
+		printf 'file %s %d\n' "$file" "$(wc -c <"$file")"
+		cat "$file"
+		echo
+	fi
+done

@@ -29,8 +29,11 @@ const startFor = 30 * time.Second
 // tryLogin has the old host log in to the new one as the relays will and open
 // one connection, so that what is wrong with it is heard from ssh itself.
 func (t Tunnel) tryLogin(ctx context.Context, from, to host.Host) error {
-	first := t.sorted()[0]
-	_, err := from.Run(ctx, host.Sh(fromLogin, t.directory()+"/ssh_config", bracketed(first.TargetHost, first.TargetPort)))
+	target := ""
+	if first := t.sorted()[0]; t.Mode != Transparent {
+		target = bracketed(first.TargetHost, first.TargetPort)
+	}
+	_, err := from.Run(ctx, host.Sh(fromLogin, t.directory()+"/ssh_config", target))
 	if err == nil {
 		return nil
 	}
@@ -49,30 +52,41 @@ func (t Tunnel) tryLogin(ctx context.Context, from, to host.Host) error {
 func (t Tunnel) tryRelays(ctx context.Context, from, to host.Host, init string) error {
 	deadline := time.Now().Add(startFor)
 	for _, forward := range t.sorted() {
-		for {
-			_, err := converse(ctx, from, forward.dialAddress(), forward.ListenPort)
-			if err == nil {
-				break
-			}
-			if ctx.Err() != nil {
-				return fmt.Errorf("while port %d of host %q was being tried: %w", forward.ListenPort, from.Name(), ctx.Err())
-			}
-			if time.Now().After(deadline) {
-				return t.silent(ctx, from, to, forward, init, err)
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(250 * time.Millisecond):
-			}
+		if err := t.tryForward(ctx, from, to, forward, forward.dialAddress(), init, deadline); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// tryForward waits until a forward answers at an address of the old host.
+func (t Tunnel) tryForward(ctx context.Context, from, to host.Host, forward Forward, address, init string, deadline time.Time) error {
+	for {
+		_, err := converse(ctx, from, address, forward.ListenPort)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("while port %d of host %q was being tried: %w", forward.ListenPort, from.Name(), ctx.Err())
+		}
+		if time.Now().After(deadline) {
+			return t.silent(ctx, from, to, forward, init, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
 // silent is the error of a port that does not answer, with what the relays said.
 func (t Tunnel) silent(ctx context.Context, from, to host.Host, forward Forward, init string, cause error) error {
-	err := fmt.Errorf("the relays were started, but port %d of host %q does not lead to %s of host %q: %w",
-		forward.ListenPort, from.Name(), forward.Target(), to.Name(), cause)
+	return t.withLog(ctx, from, init, fmt.Errorf("the relays were started, but port %d of host %q does not lead to %s of host %q: %w",
+		forward.ListenPort, from.Name(), forward.Target(), to.Name(), cause))
+}
+
+// withLog adds to an error what the relays said.
+func (t Tunnel) withLog(ctx context.Context, from host.Host, init string, err error) error {
 	said, logErr := from.Run(ctx, host.Sh(fromLog, t.Name, init))
 	if logErr != nil {
 		return errors.Join(err, logErr)

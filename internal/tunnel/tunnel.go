@@ -1,6 +1,9 @@
 // Package tunnel keeps SSH relays running from one host to another: what
 // arrives at ports of the old host is served by the new one.
 //
+// A transparent tunnel (the files link*) carries packets instead of
+// connections, so that the new host sees each client's own address.
+//
 // The relays are one OpenSSH client on the old host, kept alive by its init
 // system; it logs in to an account on the new host that can do nothing but open
 // the connections it was made for. The package may import internal/host,
@@ -26,7 +29,18 @@ type Tunnel struct {
 	// SourceAddresses are where the new host lets the relays come from:
 	// addresses or networks in CIDR notation.
 	SourceAddresses []string
+	Mode            string // Relays or Transparent; "" is Relays
+
+	link link // of a transparent tunnel, once it is known
 }
+
+// Modes of a tunnel.
+const (
+	// Relays are forwarded ports: the new host sees each client as coming from itself.
+	Relays = "forward"
+	// Transparent is a layer-3 tunnel: the new host sees the clients' own addresses.
+	Transparent = "transparent"
+)
 
 // Forward is one relayed TCP port.
 type Forward struct {
@@ -95,6 +109,9 @@ func (t Tunnel) Validate() error {
 	for _, f := range t.Forwards {
 		if f.ListenAddress != Everywhere && net.ParseIP(f.ListenAddress) == nil {
 			return fmt.Errorf("%q is no IP address to listen on; \"*\" is every address", f.ListenAddress)
+		}
+		if t.Mode == Transparent && f.TargetHost != Localhost {
+			return fmt.Errorf("port %d cannot lead to %s: a transparent tunnel ends at the new host itself (target_host = %q)", f.ListenPort, f.TargetHost, Localhost)
 		}
 		if !targetPattern.MatchString(f.TargetHost) {
 			return fmt.Errorf("%q is no host name or address", f.TargetHost)

@@ -21,7 +21,9 @@ mount -t tmpfs tmpfs /run
 
 tun=
 if [ -c /dev/net/tun ]; then
-	tun=--bind=/dev/net/tun
+	# Open to all users, as udev makes it on a host; here it may be root's own.
+	mknod -m 666 /run/tun c 10 200
+	tun=--bind=/run/tun:/dev/net/tun
 fi
 
 # plug makes a network namespace that knows nothing of the boot before: no rules, routes or devices. The MAC
