@@ -185,7 +185,7 @@ func validateForwardingTunnel(ctx context.Context, m *forwardingTunnelModel, dia
 		diags.AddAttributeError(path.Root("to"), "Same host twice", fmt.Sprintf("from and to are both %s; a tunnel leads from one host to another.", m.From))
 	}
 	for i, f := range forwardModels(ctx, m.Forwards) {
-		if m.Mode.ValueString() == tunnel.Transparent && known(f.TargetHost) && f.TargetHost.ValueString() != tunnel.Localhost {
+		if m.Mode.ValueString() == tunnel.Transparent && !f.TargetHost.IsNull() && known(f.TargetHost) && f.TargetHost.ValueString() != tunnel.Localhost {
 			diags.AddAttributeError(path.Root("forwards").AtListIndex(i).AtName("target_host"), "Not with a transparent tunnel",
 				fmt.Sprintf("A transparent tunnel ends at the new host itself; it leads to no other host such as %q. Leave target_host out, or use mode = %q.", f.TargetHost.ValueString(), tunnel.Relays))
 		}

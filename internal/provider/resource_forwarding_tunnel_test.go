@@ -166,13 +166,7 @@ func TestAccForwardingTunnelRefusesAnOpenRelay(t *testing.T) {
 	w := labWorld(t)
 	untouched(t, w.sysv)
 	untouched(t, w.trixie)
-	run(t, w.trixie, "cp", "-p", "/etc/postfix/main.cf", "/etc/postfix/main.cf.saved")
-	t.Cleanup(func() {
-		run(t, w.trixie, "sh", "-c", "mv /etc/postfix/main.cf.saved /etc/postfix/main.cf && postfix reload")
-	})
-	// As Debian installs it: whoever is in mynetworks may relay.
-	run(t, w.trixie, "sh", "-c", `postconf -e "mynetworks = 127.0.0.0/8 [::1]/128" \
-		"smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination" && postfix reload`)
+	trustLocalhost(t, w)
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess,
 		Steps: []resource.TestStep{
@@ -188,9 +182,24 @@ func TestAccForwardingTunnelRefusesAnOpenRelay(t *testing.T) {
 	})
 }
 
-// What happens to relays in their life: killed, the machine booted, the line
-// cut. Both old hosts go through it at the same time.
-func TestAccForwardingTunnelSurvives(t *testing.T) {
+// trustLocalhost lets the new host's mail server relay for localhost until the
+// end of the test.
+func trustLocalhost(t *testing.T, w *world) {
+	t.Helper()
+	run(t, w.trixie, "cp", "-p", "/etc/postfix/main.cf", "/etc/postfix/main.cf.saved")
+	t.Cleanup(func() {
+		run(t, w.trixie, "sh", "-c", "mv /etc/postfix/main.cf.saved /etc/postfix/main.cf && postfix reload")
+	})
+	// As Debian installs it: whoever is in mynetworks may relay.
+	run(t, w.trixie, "sh", "-c", `postconf -e "mynetworks = 127.0.0.0/8 [::1]/128" \
+		"smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination" && postfix reload`)
+}
+
+func TestAccForwardingTunnelSurvives(t *testing.T) { survives(t, "forward") }
+
+// survives is what happens to relays in their life: killed, the machine booted,
+// the line cut. Both old hosts go through it at the same time.
+func survives(t *testing.T, mode string) {
 	w := labWorld(t)
 	olds := []*lab.Host{w.sysv, w.bookworm}
 	for _, host := range append(olds, w.trixie) {
@@ -203,9 +212,10 @@ resource "cutover_forwarding_tunnel" "%[1]s" {
   from     = "%[1]s"
   to       = "new"
   name     = "%[1]s"
+  mode     = "%[2]s"
   forwards = [{ listen_port = 8025, target_port = 25 }, { listen_port = 8080, target_port = 80 }]
 }
-`, host.Name)
+`, host.Name, mode)
 	}
 	both := w.config(blocks.String())
 	atOnce := func(what string, within time.Duration) error {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
@@ -49,6 +51,196 @@ func TestAccTransparentTunnel(t *testing.T) {
 	})
 }
 
+func TestAccTransparentTunnelSurvives(t *testing.T) {
+	w := labWorld(t)
+	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
+		unrouted(t, host)
+	}
+	survives(t, "transparent")
+}
+
+// A connection that a client has open outlives the death of ssh, and another
+// port; what somebody takes away from either host is put back.
+func TestAccTransparentTunnelIsPutRight(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		for _, host := range []*lab.Host{host, w.trixie} {
+			untouched(t, host)
+			unrouted(t, host)
+		}
+		one := tunnelConfig(w, name, "  mode = \"transparent\"\n  forwards = [{ listen_port = 8025, target_port = 25 }]")
+		two := tunnelConfig(w, name, "  mode = \"transparent\"\n  forwards = [{ listen_port = 8025, target_port = 25 }, { listen_port = 8080, target_port = 80 }]")
+		var open net.Conn
+		defer func() {
+			if open != nil {
+				open.Close()
+			}
+		}()
+		spoilt := func(on *lab.Host, script string) resource.TestStep {
+			return resource.TestStep{
+				PreConfig:        func() { run(t, on, "sh", "-c", script) },
+				Config:           two,
+				ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
+				Check: check(t, func() error {
+					return errors.Join(served(w, host.Address, 8080), served(w, host.Address6, 8025), stillAnswers(open))
+				}),
+			}
+		}
+		steps := []resource.TestStep{
+			{
+				Config: one,
+				Check: check(t, func() error {
+					var err error
+					if open, err = greeted(w, host.Address); err != nil {
+						return err
+					}
+					killRelay(t, host, "relay")
+					return stillAnswers(open)
+				}),
+			},
+			{
+				Config:           two,
+				ConfigPlanChecks: planned(plancheck.ResourceActionUpdate),
+				Check: check(t, func() error {
+					// The two hosts themselves call the old name, too.
+					for on, address := range map[*lab.Host]string{host: "127.0.0.1", w.trixie: host.Address} {
+						if said := run(t, on, "timeout", "10", "bash", "-c", `exec 3<>"/dev/tcp/$1/8025"; head -n 1 <&3`, "bash", address); !strings.Contains(said, "220 new") {
+							return fmt.Errorf("%s calls %s:8025 and hears %q", on.Name, address, said)
+						}
+					}
+					return errors.Join(served(w, host.Address, 8080), served(w, host.Address6, 8080), stillAnswers(open))
+				}),
+			},
+			// A firewall that is loaded anew takes the rules of others with it.
+			spoilt(host, `if command -v nft >/dev/null; then systemctl restart nftables; else iptables -t nat -F; ip6tables -t nat -F PREROUTING; fi`),
+			spoilt(host, `echo 0 >/proc/sys/net/ipv4/ip_forward`),
+			spoilt(w.trixie, `systemctl restart nftables; ip rule del pref $(ip rule | grep -o '^72[0-9]*\|^73[0-9]*\|^74[0-9]*')`),
+			spoilt(w.trixie, `rm /etc/ssh/sshd_config.d/cutover-link-relay.conf; systemctl reload ssh`),
+			spoilt(w.trixie, `systemctl disable --now cutover-link-relay`),
+			{ // booted, the new host lets the tunnel in again
+				Config: two,
+				Check: check(t, func() error {
+					err := w.trixie.Reboot(context.Background())
+					return errors.Join(err, eventually(30*time.Second, func() error { return served(w, host.Address, 8080) }))
+				}),
+			},
+		}
+		resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: inProcess, Steps: steps})
+	})
+}
+
+// The mail server that forward mode refuses, because it trusts localhost,
+// relays nothing for clients of a transparent tunnel.
+func TestAccTransparentTunnelMakesNoOpenRelay(t *testing.T) {
+	w := labWorld(t)
+	untouched(t, w.sysv)
+	untouched(t, w.trixie)
+	trustLocalhost(t, w)
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{{
+			Config: tunnelConfig(w, "sysv", "  mode = \"transparent\"\n  forwards = [{ listen_port = 8025, target_port = 25 }]"),
+			Check: check(t, func() error {
+				for _, address := range []string{w.sysv.Address, w.sysv.Address6} {
+					said, _ := w.client.Run(context.Background(), "swaks", "--server", address, "--port", "8025", "--quit-after", "RCPT",
+						"--from", "spammer@example.net", "--to", "victim@example.org")
+					if !strings.Contains(said, "Relay access denied") {
+						return fmt.Errorf("the mail server behind %s would relay:\n%s", address, said)
+					}
+				}
+				return nil
+			}),
+		}},
+	})
+}
+
+// greeted opens an SMTP connection to port 8025 of an address.
+func greeted(w *world, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(address, "8025"))
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return conn, err
+	}
+	_, err = conn.Read(make([]byte, 512))
+	return conn, err
+}
+
+// stillAnswers says NOOP on an SMTP connection and waits for the reply.
+func stillAnswers(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("NOOP\r\n")); err != nil {
+		return fmt.Errorf("the connection that was open: %w", err)
+	}
+	reply := make([]byte, 512)
+	n, err := conn.Read(reply)
+	if err != nil {
+		return fmt.Errorf("the connection that was open: %w", err)
+	}
+	if !strings.HasPrefix(string(reply[:n]), "250") {
+		return fmt.Errorf("the connection that was open answered %q", reply[:n])
+	}
+	return nil
+}
+
+func TestAccTransparentTunnelSaysWhatIsInItsWay(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		for _, host := range []*lab.Host{host, w.trixie} {
+			untouched(t, host)
+			unrouted(t, host)
+		}
+		t.Cleanup(func() {
+			run(t, w.trixie, "sh", "-c", `rm -f /etc/ssh/sshd_config.d/hardened.conf
+				if [ -f /etc/postfix/main.cf.saved ]; then mv /etc/postfix/main.cf.saved /etc/postfix/main.cf; systemctl restart postfix; fi`)
+		})
+		on := func(script string) func() { return func() { run(t, w.trixie, "sh", "-c", script) } }
+		mode := "  mode = \"transparent\"\n"
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{ // the old services still run
+					Config:      tunnelConfig(w, name, mode+"  ports = [25]"),
+					ExpectError: regexp.MustCompile(`(?s)ports\s+of\s+host\s+"` + name + `"\s+are\s+taken`),
+				},
+				{
+					Config:      tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80, target_host = \"192.0.2.1\" }]"),
+					ExpectError: regexp.MustCompile(`(?s)ends\s+at\s+the\s+new\s+host\s+itself`),
+				},
+				{
+					PreConfig:   on("echo 'PermitTunnel no' >/etc/ssh/sshd_config.d/hardened.conf"),
+					Config:      tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]"),
+					ExpectError: regexp.MustCompile(`(?s)forbids\s+layer-3\s+tunnels.*hardened\.conf`),
+				},
+				{
+					PreConfig:   on("rm /etc/ssh/sshd_config.d/hardened.conf; cp -p /etc/postfix/main.cf /etc/postfix/main.cf.saved; postconf -e inet_interfaces=loopback-only; systemctl restart postfix"),
+					Config:      tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8025, target_port = 25 }]"),
+					ExpectError: regexp.MustCompile(`(?s)do\s+not\s+listen\s+on\s+every\s+address.*  25    not for IPv4`),
+				},
+				{
+					PreConfig: on("mv /etc/postfix/main.cf.saved /etc/postfix/main.cf; systemctl restart postfix"),
+					Config:    tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]"),
+				},
+				{ // a second one over the same port
+					Config: tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]") + fmt.Sprintf(`
+resource "cutover_forwarding_tunnel" "second" {
+  from     = %q
+  to       = "new"
+  name     = "second"
+  mode     = "transparent"
+  forwards = [{ listen_port = 8080, target_port = 80 }]
+}
+`, name),
+					ExpectError: regexp.MustCompile(`(?s)has\s+a\s+tunnel\s+"relay"\s+already\s+that\s+has\s+port\s+8080`),
+				},
+			},
+		})
+	})
+}
+
 // clientsAreSeen looks for the client's own addresses in the logs of the new
 // host's services.
 func clientsAreSeen(t *testing.T, w *world) error {
@@ -80,25 +272,40 @@ func unrouted(t *testing.T, host *lab.Host) {
 	before := network(t, host)
 	t.Cleanup(func() {
 		if after := network(t, host); after != before {
-			t.Errorf("the network of %s was\n%s\nand is\n%s", host.Name, before, after)
+			t.Errorf("the network of %s has changed:\n%s", host.Name, differing(before, after))
 		}
 	})
+}
+
+// differing are the lines that only one of two texts has.
+func differing(before, after string) string {
+	var lines []string
+	for mark, pair := range map[string][2]string{"gone: ": {before, after}, "new: ": {after, before}} {
+		has := map[string]bool{}
+		for _, line := range strings.Split(pair[1], "\n") {
+			has[line] = true
+		}
+		for _, line := range strings.Split(pair[0], "\n") {
+			if !has[line] {
+				lines = append(lines, mark+line)
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 func network(t *testing.T, host *lab.Host) string {
 	t.Helper()
 	// An empty chain that accepts is what iptables leaves when it has looked.
-	// Counters, lifetimes and neighbours change by themselves.
+	// Lifetimes change by themselves, and the number of a link's other end at boot.
 	return run(t, host, "sh", "-c", `
 		if command -v nft >/dev/null; then nft list ruleset; fi
 		for save in iptables-save ip6tables-save; do
 			if command -v $save >/dev/null; then $save | grep -v '^[#*]\|^COMMIT\|^:.* ACCEPT '; fi
 		done
-		ip link | sed 's/qlen.*//'; ip addr | grep inet | sed 's/valid_lft.*//'
+		ip link | sed 's/qlen.*//; s/@if[0-9]*//'; ip addr | grep inet | sed 's/valid_lft.*//'
 		ip route show table all; ip -6 route show table all | sed 's/ expires [0-9]*sec//'; ip rule; ip -6 rule
 		grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/forwarding /proc/sys/net/ipv4/conf/*/rp_filter \
 			/proc/sys/net/ipv4/conf/*/accept_redirects /proc/sys/net/ipv6/conf/*/forwarding /proc/sys/net/ipv6/conf/*/accept_ra
 	`)
 }
-
-var _ = []any{context.Background, strings.Join, time.Now}

@@ -158,9 +158,14 @@ func TestLeftoversAreReported(t *testing.T) {
 	}
 }
 
+// shown is a file as the state scripts print it.
+func shown(f textFile) string {
+	return fmt.Sprintf("file %s %d\n%s\n", f.path, len(f.content), f.content)
+}
+
 // running is what from_state.sh prints of a tunnel that is as it should be.
 func running(want Tunnel) (old, fresh string) {
-	file := func(path, content string) string { return fmt.Sprintf("file %s %d\n%s\n", path, len(content), content) }
+	file := func(path, content string) string { return shown(textFile{path: path, content: content}) }
 	old = "init systemd\nactive active\nenabled enabled\nrelay 500\ndirectory present\n" + file(want.directory()+"/id.pub", "ssh-ed25519 RELAYKEY x\n")
 	for _, f := range want.relayFiles(systemd, []string{"ssh-ed25519 NEWKEY"}) {
 		old += file(f.path, f.content)

@@ -40,7 +40,7 @@ func (t *Tunnel) linkStatus(ctx context.Context, from, to host.Host, old fromFac
 	if conf, ok := old.files[t.directory()+"/link.conf"]; !ok {
 		return t.directory() + "/link.conf is gone", nil
 	} else if err := t.parseLink(conf); err != nil {
-		return "altered: " + err.Error(), nil
+		return "altered: " + err.Error(), nil //nolint:nilerr // a damaged file is drift, which the status tells
 	}
 	t.link.toFirewall = nft
 	if _, hasRules := fresh.files[t.linkDirectory()+"/rules.nft"]; !hasRules {
@@ -60,7 +60,7 @@ func (t *Tunnel) linkStatus(ctx context.Context, from, to host.Host, old fromFac
 		}
 		for _, line := range strings.Split(strings.TrimSpace(string(said.Stdout)), "\n") {
 			if line != "" {
-				wrong = append(wrong, "on host "+end.Name()+" "+line)
+				wrong = append(wrong, fmt.Sprintf("on host %q %s", end.Name(), line))
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func (t *Tunnel) linkStatus(ctx context.Context, from, to host.Host, old fromFac
 		wrong = append(wrong, t.linkUnit()+" is not started at boot")
 	}
 	if granted := fresh.sshd["permittunnel"]; fresh.account != "" && !contains(granted, "point-to-point") && !contains(granted, "yes") {
-		wrong = append(wrong, "sshd of host "+to.Name()+" carries no tunnels for "+t.account())
+		wrong = append(wrong, fmt.Sprintf("sshd of host %q carries no tunnels for %s", to.Name(), t.account()))
 	}
 	if rest := t.status(old, fresh); rest != Running {
 		wrong = append(wrong, rest)

@@ -43,6 +43,8 @@ type link struct {
 	// confined4 and confined6: the old host forwarded nothing before the tunnel,
 	// and goes on to forward nothing else.
 	confined4, confined6 bool
+	// own are the new host's addresses, by which it may call the old host.
+	own []string
 	// The firewall of each host: nft or iptables.
 	fromFirewall, toFirewall string
 }
@@ -141,10 +143,12 @@ firewall=%s
 # Whether the old host forwarded nothing (IPv4, IPv6) before the tunnel.
 confined4=%s
 confined6=%s
+# The new host's own addresses.
+own="%s"
 # Where clients come in, and the port of the new host that serves them.
 forwards="%s"
 `, end, t.Name, t.account(), t.link.number, t.link.address4, t.link.address6, firewall,
-		yes[t.link.confined4], yes[t.link.confined6], strings.Join(forwards, " "))
+		yes[t.link.confined4], yes[t.link.confined6], strings.Join(t.link.own, " "), strings.Join(forwards, " "))
 }
 
 // parseLink reads link.conf back.
@@ -169,6 +173,15 @@ func (t *Tunnel) parseLink(conf string) error {
 		number: number, address4: settings["address4"], address6: settings["address6"],
 		confined4: settings["confined4"] == "yes", confined6: settings["confined6"] == "yes",
 		fromFirewall: settings["firewall"],
+	}
+	if t.link.fromFirewall != nft && t.link.fromFirewall != iptables {
+		return fmt.Errorf("%s/link.conf: %q is no firewall", t.directory(), t.link.fromFirewall)
+	}
+	for _, address := range strings.Fields(settings["own"]) {
+		if net.ParseIP(address) == nil {
+			return fmt.Errorf("%s/link.conf: %q is no address", t.directory(), address)
+		}
+		t.link.own = append(t.link.own, address)
 	}
 	t.Forwards = nil
 	for _, word := range strings.Fields(settings["forwards"]) {

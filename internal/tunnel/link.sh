@@ -19,7 +19,7 @@ sys=/proc/sys/net
 
 # Hooks of iptables with the chain of ours that each leads to, as table:hook:chain.
 if [ "$end" = from ]; then
-	hooks="nat:PREROUTING:$chain nat:OUTPUT:$chain-OUT mangle:FORWARD:$chain filter:FORWARD:$chain filter:INPUT:$chain-IN"
+	hooks="nat:PREROUTING:$chain nat:OUTPUT:$chain nat:POSTROUTING:$chain-POST mangle:FORWARD:$chain filter:FORWARD:$chain filter:INPUT:$chain-IN"
 	owner=root table=cutover_tunnel_$(printf %s "$name" | tr - _)
 else
 	hooks="filter:FORWARD:$chain filter:INPUT:$chain-IN"
@@ -78,6 +78,8 @@ forwarding_up() {
 		done >"$found.new"
 		mv "$found.new" "$found"
 	fi
+	# Replies to what this host asked by 127.0.0.1.
+	echo 1 >"$sys/ipv4/conf/$device/route_localnet"
 	if [ -n "$address4" ] && [ "$(cat "$sys/ipv4/ip_forward")" != 1 ]; then
 		echo 1 >"$sys/ipv4/ip_forward"
 	fi

@@ -20,17 +20,23 @@ func (t Tunnel) joined(ctx context.Context, from, to host.Host, old fromFacts, f
 		return t, nil, false, err
 	}
 	oldFacts.addresses = old.addresses
-	there := Tunnel{Name: t.Name}
-	if there.parseLink(old.files[t.directory()+"/link.conf"]) == nil {
+	// An apply that was interrupted may have left one end alone.
+	here, there := Tunnel{Name: t.Name}, Tunnel{Name: t.Name}
+	hereErr := here.parseLink(old.files[t.directory()+"/link.conf"])
+	thereErr := there.parseLink(fresh.files[t.linkDirectory()+"/link.conf"])
+	switch {
+	case hereErr == nil:
+		t.link = here.link
+	case thereErr == nil:
 		t.link = there.link
-		t.link.fromFirewall = firstOf(there.link.fromFirewall, oldFacts.firewall())
-		t.link.toFirewall = freshFacts.firewall()
-		if there.parseLink(fresh.files[t.linkDirectory()+"/link.conf"]) == nil && there.link.number == t.link.number {
-			t.link.toFirewall = firstOf(there.link.fromFirewall, freshFacts.firewall())
+	default:
+		if t.link, err = pickLink(t.Name, oldFacts, freshFacts); err != nil {
+			return t, nil, false, err
 		}
-	} else if t.link, err = pickLink(t.Name, oldFacts, freshFacts); err != nil {
-		return t, nil, false, err
 	}
+	// The firewall that has the rules already, so that none are left in another.
+	t.link.fromFirewall = firstOf(here.link.fromFirewall, oldFacts.firewall())
+	t.link.toFirewall = firstOf(there.link.fromFirewall, freshFacts.firewall())
 	return t, t.linkObjections(from, to, oldFacts, freshFacts), freshFacts.include, nil
 }
 

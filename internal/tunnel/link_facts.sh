@@ -34,6 +34,7 @@ if [ -f /proc/sys/net/ipv6/conf/all/forwarding ] && [ "$(cat /proc/sys/net/ipv6/
 	[ -w /proc/sys/net/ipv6/conf/all/forwarding ] && echo "writable6 yes"
 fi
 
+ip -o addr show scope global 2>/dev/null | awk '{ sub("/.*", "", $4); print "address", $4 }'
 for device in /sys/class/net/*; do
 	echo "device ${device##*/}"
 done
@@ -45,14 +46,19 @@ for version in 4 6; do
 	ip -"$version" rule show 2>/dev/null | awk '{ sub(":", "", $1); print "table", $1; for (i = 1; i < NF; i++) if ($i == "lookup") print "table", $(i + 1) }'
 done | sort -u
 
-# Chains that drop what is forwarded, unless they know a device of ours.
+# Tables whose chains keep out what is forwarded, by policy or by a last rule
+# without a condition, unless they know a device of ours.
 if command -v nft >/dev/null 2>&1; then
 	nft list ruleset 2>/dev/null | awk '
-		$1 == "table" { table = $2 " " $3; known = 0 }
-		/"tun7/ { known = 1 }
-		/hook forward/ && /policy drop/ { drops[table] = 1 }
-		{ if (known) knows[table] = 1 }
+		$1 == "table" { table = $2 " " $3; forward = 0 }
+		$1 == "chain" { forward = 0 }
+		/hook forward/ { forward = 1; if (/policy drop/) drops[table] = 1 }
+		forward && $0 ~ /^[ \t]+(counter [a-z0-9 ]*)?(drop|reject.*)$/ { drops[table] = 1 }
+		/"tun7/ { knows[table] = 1 }
 		END { for (t in drops) if (!knows[t]) print "drops", t }'
+fi
+if grep -qs filter /proc/net/ip_tables_names; then
+	iptables -S FORWARD 2>/dev/null | grep -Eq '^-P FORWARD DROP|^-A FORWARD -j (DROP|REJECT)' && echo "drops ip filter"
 fi
 
 for other in /etc/cutover/tunnel-*/link.conf; do

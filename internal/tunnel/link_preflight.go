@@ -69,6 +69,8 @@ func parseHost(out string) hostFacts {
 			f.readOnly4 = false
 		case "writable6":
 			f.readOnly6 = false
+		case "address":
+			f.addresses = append(f.addresses, value)
 		case "device":
 			f.devices[value] = true
 		case "table":
@@ -112,6 +114,18 @@ func (f hostFacts) firewall() string {
 	return ""
 }
 
+// closed are the tables that would keep out the tunnel's packets. Those of
+// iptables would not: our rules come first there.
+func (f hostFacts) closed() []string {
+	var closed []string
+	for _, table := range f.drops {
+		if f.firewall() != iptables || table != "ip filter" && table != "ip6 filter" {
+			closed = append(closed, table)
+		}
+	}
+	return unique(closed)
+}
+
 // Numbers of links: firstNumber and the following ones.
 const (
 	firstNumber = 7200
@@ -134,7 +148,7 @@ func pickLink(name string, old, fresh hostFacts) (link, error) {
 	start := int(sum.Sum32() % numbers)
 	for i := range numbers {
 		slot := (start + i) % numbers
-		l := link{number: firstNumber + slot, fromFirewall: old.firewall(), toFirewall: fresh.firewall()}
+		l := link{number: firstNumber + slot, own: fresh.addresses, fromFirewall: old.firewall(), toFirewall: fresh.firewall()}
 		if old.devices[l.device()] || fresh.devices[l.device()] || fresh.tables[strconv.Itoa(l.number)] {
 			continue
 		}
@@ -220,8 +234,8 @@ func (t Tunnel) linkObjections(from, to host.Host, old, fresh hostFacts) []error
 			problem("host %q has IPv6 addresses, but IPv6 is switched off on host %q (net.ipv6.conf.all.disable_ipv6): whoever comes by IPv6 would find nobody", from.Name(), to.Name())
 		}
 	}
-	if old.firewall() == nft && len(old.drops) > 0 && !old.devices[t.link.device()] {
-		problem("the firewall of host %q drops what is forwarded (nft: policy drop in table %s); accept there what enters or leaves by \"tun7*\" first", from.Name(), strings.Join(old.drops, ", "))
+	if closed := old.closed(); len(closed) > 0 && !old.devices[t.link.device()] {
+		problem("the firewall of host %q keeps out what is forwarded (nft table %s); accept there what enters or leaves by \"tun7*\" first", from.Name(), strings.Join(closed, ", "))
 	}
 	if len(fresh.forbids) > 0 {
 		problem("sshd of host %q forbids layer-3 tunnels (PermitTunnel in %s); take that line out (off is what sshd does without it): the tunnel allows them to its own account only", to.Name(), strings.Join(fresh.forbids, ", "))
@@ -263,7 +277,7 @@ func (t Tunnel) unreachable(fresh hostFacts) []string {
 }
 
 // trialAddresses are where a program on the old host reaches a forward as a
-// client would: 127.0.0.1 is not translated, the host's own addresses are.
+// client would, with a source address that the new host's routes know.
 func (t Tunnel) trialAddresses(forward Forward, addresses []string) []string {
 	if !everyAddress(forward) {
 		return []string{forward.Listen()}

@@ -12,7 +12,7 @@ import (
 func (t Tunnel) nftName() string { return strings.ReplaceAll(t.Name, "-", "_") }
 
 // nftFrom translates the ports of the old host. Each table is replaced as a
-// whole and in one step. The empty chains of type nat are there for kernels
+// whole and in one step. The chains of type nat that may be empty are there for kernels
 // before 4.18, which translate replies back only where both ends have a chain.
 // One rule a line: link counts them.
 func (t Tunnel) nftFrom() string {
@@ -20,7 +20,6 @@ func (t Tunnel) nftFrom() string {
 	b.WriteString(t.header())
 	for _, f := range t.link.families() {
 		name := map[int]string{4: "ip", 6: "ip6"}[f.version]
-		loopback := map[int]string{4: "127.0.0.0/8", 6: "::1"}[f.version]
 		var translations strings.Builder
 		for _, forward := range t.sorted() {
 			if !f.carries(forward) {
@@ -30,7 +29,14 @@ func (t Tunnel) nftFrom() string {
 			if !everyAddress(forward) {
 				match = name + " daddr " + forward.ListenAddress
 			}
+			if f.version == 6 && everyAddress(forward) {
+				match += " ip6 daddr != ::1"
+			}
 			fmt.Fprintf(&translations, "\t\t%s tcp dport %d dnat to %s\n", match, forward.ListenPort, net.JoinHostPort(f.address, strconv.Itoa(forward.TargetPort)))
+		}
+		hidden := ""
+		if hide := t.link.hidden(f); len(hide) > 0 {
+			hidden = fmt.Sprintf("\t\toifname \"%s\" %s saddr { %s } masquerade\n", t.link.device(), name, strings.Join(hide, ", "))
 		}
 		confined := ""
 		if f.confined {
@@ -47,7 +53,6 @@ table %[1]s cutover_tunnel_%[2]s {
 
 	chain output {
 		type nat hook output priority -100; policy accept;
-		%[1]s daddr %[4]s return
 %[3]s	}
 
 	chain input {
@@ -56,7 +61,7 @@ table %[1]s cutover_tunnel_%[2]s {
 
 	chain postrouting {
 		type nat hook postrouting priority 100; policy accept;
-	}
+%[4]s	}
 
 	chain arriving {
 		type filter hook input priority 0; policy accept;
@@ -70,9 +75,26 @@ table %[1]s cutover_tunnel_%[2]s {
 		iifname "%[5]s" tcp flags syn tcp option maxseg size set rt mtu
 	}
 }
-`, name, t.nftName(), translations.String(), loopback, t.link.device(), confined)
+`, name, t.nftName(), translations.String(), hidden, t.link.device(), confined)
 	}
 	return b.String()
+}
+
+// hidden are the sources that cannot come through the tunnel under their own
+// address: 127.0.0.1, and the new host itself, which would take a packet from
+// its own address for a forgery. It sees the old host instead. There is no such
+// way for ::1: the kernel lets it out by no device.
+func (l link) hidden(f family) []string {
+	var sources []string
+	if f.version == 4 {
+		sources = append(sources, "127.0.0.0/8")
+	}
+	for _, address := range l.own {
+		if strings.Contains(address, ":") == (f.version == 6) {
+			sources = append(sources, address)
+		}
+	}
+	return sources
 }
 
 // everyAddress reports whether a forward is for all addresses of its families.
@@ -112,10 +134,9 @@ func (t Tunnel) targetPorts() []string {
 // iptablesFrom is nftFrom for iptables-restore or ip6tables-restore.
 func (t Tunnel) iptablesFrom(f family) string {
 	chain, device := fmt.Sprintf("CUTOVER-%d", t.link.number), t.link.device()
-	loopback := map[int]string{4: "127.0.0.0/8", 6: "::1/128"}[f.version]
 	var b strings.Builder
 	b.WriteString(t.header())
-	fmt.Fprintf(&b, "*nat\n:%[1]s - [0:0]\n:%[1]s-OUT - [0:0]\n", chain)
+	fmt.Fprintf(&b, "*nat\n:%[1]s - [0:0]\n:%[1]s-POST - [0:0]\n", chain)
 	for _, forward := range t.sorted() {
 		if !f.carries(forward) {
 			continue
@@ -123,11 +144,16 @@ func (t Tunnel) iptablesFrom(f family) string {
 		match := "-m addrtype --dst-type LOCAL"
 		if !everyAddress(forward) {
 			match = "-d " + forward.ListenAddress
+		} else if f.version == 6 {
+			match += " ! -d ::1"
 		}
 		fmt.Fprintf(&b, "-A %s -p tcp %s -m tcp --dport %d -j DNAT --to-destination %s\n",
 			chain, match, forward.ListenPort, net.JoinHostPort(f.address, strconv.Itoa(forward.TargetPort)))
 	}
-	fmt.Fprintf(&b, "-A %[1]s-OUT -d %[2]s -j RETURN\n-A %[1]s-OUT -j %[1]s\nCOMMIT\n", chain, loopback)
+	for _, source := range t.link.hidden(f) {
+		fmt.Fprintf(&b, "-A %s-POST -s %s -o %s -j MASQUERADE\n", chain, source, device)
+	}
+	b.WriteString("COMMIT\n")
 
 	fmt.Fprintf(&b, "*mangle\n:%s - [0:0]\n", chain)
 	for _, direction := range []string{"-o", "-i"} {

@@ -15,3 +15,13 @@ resource "cutover_forwarding_tunnel" "admin" {
     { listen_address = "192.0.2.10", listen_port = 8443, target_host = "10.0.0.5", target_port = 443 },
   ]
 }
+
+# Mail and web with the clients' own addresses in the new host's logs, and no
+# localhost that a mail server might trust.
+resource "cutover_forwarding_tunnel" "transparent" {
+  from  = "old"
+  to    = "new"
+  name  = "clients"
+  mode  = "transparent"
+  ports = [465, 443, 993, 995]
+}
