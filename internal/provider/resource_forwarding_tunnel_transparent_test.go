@@ -198,11 +198,32 @@ func TestAccTransparentTunnelSaysWhatIsInItsWay(t *testing.T) {
 				if [ -f /etc/postfix/main.cf.saved ]; then mv /etc/postfix/main.cf.saved /etc/postfix/main.cf; systemctl restart postfix; fi`)
 		})
 		on := func(script string) func() { return func() { run(t, w.trixie, "sh", "-c", script) } }
+		// A firewall that lets nothing through is in the way where it is nft's; in
+		// that of iptables our rules come first.
+		const shut, unshut = "table inet shut { chain through { type filter hook forward priority 0; policy drop; }; }", "nft delete table inet shut"
+		t.Cleanup(func() {
+			run(t, host, "sh", "-c", `[ -c /dev/net/tun ] || mknod -m 666 /dev/net/tun c 10 200
+				if command -v nft >/dev/null; then nft delete table inet shut 2>/dev/null || true; else iptables -P FORWARD ACCEPT; fi`)
+		})
+		old := func(script string, args ...string) func() {
+			return func() { run(t, host, append([]string{"sh", "-c", script, "sh"}, args...)...) }
+		}
 		mode := "  mode = \"transparent\"\n"
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{
+				{ // a container without the device
+					PreConfig:   old("umount /dev/net/tun; rm /dev/net/tun"),
+					Config:      tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]"),
+					ExpectError: regexp.MustCompile(`(?s)host\s+"` + name + `"\s+has\s+no\s+/dev/net/tun`),
+				},
+				{
+					PreConfig:   old(`mknod -m 666 /dev/net/tun c 10 200; if command -v nft >/dev/null; then nft "$1"; fi`, shut),
+					Config:      tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 8998 }]"),
+					ExpectError: regexp.MustCompile(map[string]string{"bookworm": `(?s)keeps\s+out\s+what\s+is\s+forwarded\s+\(nft\s+table\s+inet\s+shut\)`, "sysv": "nothing\\s+useful"}[name]),
+				},
 				{ // the old services still run
+					PreConfig:   old(`if command -v nft >/dev/null; then $1; else iptables -P FORWARD DROP; fi`, unshut),
 					Config:      tunnelConfig(w, name, mode+"  ports = [25]"),
 					ExpectError: regexp.MustCompile(`(?s)ports\s+of\s+host\s+"` + name + `"\s+are\s+taken`),
 				},
@@ -223,6 +244,7 @@ func TestAccTransparentTunnelSaysWhatIsInItsWay(t *testing.T) {
 				{
 					PreConfig: on("mv /etc/postfix/main.cf.saved /etc/postfix/main.cf; systemctl restart postfix"),
 					Config:    tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]"),
+					Check:     check(t, func() error { return served(w, host.Address, 8080) }),
 				},
 				{ // a second one over the same port
 					Config: tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]") + fmt.Sprintf(`
@@ -234,7 +256,7 @@ resource "cutover_forwarding_tunnel" "second" {
   forwards = [{ listen_port = 8080, target_port = 80 }]
 }
 `, name),
-					ExpectError: regexp.MustCompile(`(?s)has\s+a\s+tunnel\s+"relay"\s+already\s+that\s+has\s+port\s+8080`),
+					ExpectError: regexp.MustCompile(`(?s)has\s+a\s+tunnel\s+already\s+that\s+takes\s+port\s+8080:\s+"relay"`),
 				},
 			},
 		})

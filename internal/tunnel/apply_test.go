@@ -104,6 +104,7 @@ func TestPreflightChangesNothing(t *testing.T) {
 	for name, c := range map[string]struct{ old, fresh, rcpt, says string }{
 		"taken port": {oldSystemd + "*:25 users:((\"sendmail-mta\",pid=77,fd=4))\n", freshSshd, "554 no",
 			"ports of host \"old\" are taken; stop these services first, and keep them from starting at boot (cutover_service does both):\n  25    by sendmail-mta (process 77)"},
+		"translated":         {"other web *:80=80 *:25=25\n" + oldSystemd, freshSshd, "554 no", `a tunnel already that takes port 25: "web"`},
 		"taken by an old ss": {oldSystemd + "*:25 users:((\"exim4\",88,4))\n", freshSshd, "554 no", "exim4 (process 88)"},
 		"taken by netstat":   {oldSystemd + "0.0.0.0:25 99/master\n", freshSshd, "554 no", "master (process 99)"},
 		"no init":            {strings.Replace(oldSystemd, "init systemd", "init none", 1), freshSshd, "554 no", "neither systemd nor a SysV init"},

@@ -39,6 +39,14 @@ fi
 command -v ssh >/dev/null 2>&1 && echo "ssh $(ssh -V 2>&1)"
 command -v ssh-keygen >/dev/null 2>&1 && echo "keygen present"
 
+# Ports that transparent tunnels of other names translate: nothing listens there.
+for other in /etc/cutover/tunnel-*/link.conf; do
+	if [ -f "$other" ] && [ "$other" != "/etc/cutover/tunnel-$name/link.conf" ]; then
+		other=${other%/link.conf}
+		sed -n "s/^forwards=\"\(.*\)\"/other ${other##*/tunnel-} \1/p" "$other/link.conf"
+	fi
+done
+
 # Addresses under which the new host may see this one: not loopback, not link-local.
 if command -v ip >/dev/null 2>&1; then
 	ip -o addr show scope global 2>/dev/null | awk '{ sub("/.*", "", $4); print "address", $4 }'

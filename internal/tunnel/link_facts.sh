@@ -1,5 +1,5 @@
 # What a host has that a layer-3 tunnel depends on. Reads only.
-#   $1 the tunnel's name, whose own rules and routes are no obstacle
+#   $1 the tunnel's name, whose own drop-in of sshd is no obstacle
 # Prints "key value" lines.
 set -u
 name=$1
@@ -60,11 +60,6 @@ fi
 if grep -qs filter /proc/net/ip_tables_names; then
 	iptables -S FORWARD 2>/dev/null | grep -Eq '^-P FORWARD DROP|^-A FORWARD -j (DROP|REJECT)' && echo "drops ip filter"
 fi
-
-for other in /etc/cutover/tunnel-*/link.conf; do
-	[ -f "$other" ] || continue
-	[ "$other" = "/etc/cutover/tunnel-$name/link.conf" ] || sed -n "s/^forwards=\"\(.*\)\"/other $(basename "$(dirname "$other")") \1/p" "$other"
-done
 
 for config in /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; do
 	if [ -f "$config" ] && [ "$config" != "/etc/ssh/sshd_config.d/cutover-link-$name.conf" ]; then

@@ -27,12 +27,11 @@ type hostFacts struct {
 	devices     map[string]bool // names of network devices
 	tables      map[string]bool // numbers of routing tables and rules
 	routes      []netip.Prefix
-	drops       []string            // tables of nft that drop what is forwarded
-	others      map[string][]string // ports of other transparent tunnels: words of link.conf by directory
-	forbids     []string            // files of sshd that switch PermitTunnel off
-	include     bool                // sshd_config includes sshd_config.d
-	listens     map[int][]string    // addresses by port
-	addresses   []string            // the old host's own, from from_state.sh
+	drops       []string         // tables of nft that drop what is forwarded
+	forbids     []string         // files of sshd that switch PermitTunnel off
+	include     bool             // sshd_config includes sshd_config.d
+	listens     map[int][]string // addresses by port
+	addresses   []string         // the old host's own, from from_state.sh
 }
 
 func askHost(ctx context.Context, h host.Host, name string) (hostFacts, error) {
@@ -46,7 +45,7 @@ func askHost(ctx context.Context, h host.Host, name string) (hostFacts, error) {
 func parseHost(out string) hostFacts {
 	f := hostFacts{
 		readOnly4: true, readOnly6: true,
-		devices: map[string]bool{}, tables: map[string]bool{}, others: map[string][]string{}, listens: map[int][]string{},
+		devices: map[string]bool{}, tables: map[string]bool{}, listens: map[int][]string{},
 	}
 	for _, line := range strings.Split(out, "\n") {
 		key, value, _ := strings.Cut(line, " ")
@@ -83,9 +82,6 @@ func parseHost(out string) hostFacts {
 			}
 		case "drops":
 			f.drops = append(f.drops, value)
-		case "other":
-			words := strings.Fields(value)
-			f.others[strings.TrimPrefix(words[0], "tunnel-")] = words[1:]
 		case "forbids":
 			f.forbids = append(f.forbids, value)
 		case "include":
@@ -239,17 +235,6 @@ func (t Tunnel) linkObjections(from, to host.Host, old, fresh hostFacts) []error
 	}
 	if len(fresh.forbids) > 0 {
 		problem("sshd of host %q forbids layer-3 tunnels (PermitTunnel in %s); take that line out (off is what sshd does without it): the tunnel allows them to its own account only", to.Name(), strings.Join(fresh.forbids, ", "))
-	}
-	for name, words := range old.others {
-		for _, word := range words {
-			listen, _, _ := strings.Cut(word, "=")
-			address, port, err := splitPort(listen)
-			for _, forward := range t.Forwards {
-				if err == nil && forward.ListenPort == port && overlap(address, forward.ListenAddress) {
-					problem("host %q has a tunnel %q already that has port %d", from.Name(), name, port)
-				}
-			}
-		}
 	}
 	if hidden := t.unreachable(fresh); len(hidden) > 0 {
 		problem("services of host %q do not listen on every address, and clients come in on one of the tunnel's; let them listen on all (0.0.0.0 and ::):\n%s",

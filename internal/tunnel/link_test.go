@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
 )
 
 // carried is a transparent tunnel of three ports, one of them on one address.
@@ -213,7 +215,7 @@ func TestLinkPreflightChangesNothing(t *testing.T) {
 		"forwards dropped":  {oldFacts: oldFactsText + "drops inet filter\n", says: "nft table inet filter"},
 		"PermitTunnel no":   {freshFacts: freshFactsText + "forbids /etc/ssh/sshd_config\n", says: "PermitTunnel in /etc/ssh/sshd_config"},
 		"DisableForwarding": {fresh: freshSshd + "sshd disableforwarding yes\n", says: "DisableForwarding yes"},
-		"a second tunnel":   {oldFacts: oldFactsText + "other tunnel-web *:80=80 *:25=25\n", says: `a tunnel "web" already that has port 25`},
+		"a second tunnel":   {old: "other web *:80=80 *:25=25\n" + oldSystemd, says: `a tunnel already that takes port 25: "web"`},
 		"localhost only":    {freshFacts: strings.Replace(freshFactsText, "listens 0.0.0.0:25\nlistens [::]:25", "listens 127.0.0.1:25", 1), says: "  25    not for IPv4: on 127.0.0.1 only\n  25    not for IPv6: on 127.0.0.1 only"},
 		"IPv4 only":         {freshFacts: without(freshFactsText, "listens [::]:25\n"), says: "  25    not for IPv6: on 0.0.0.0 only"},
 		"taken port":        {old: oldSystemd + "*:25 users:((\"master\",pid=77,fd=4))\n", says: "25    by master (process 77)"},
@@ -331,6 +333,27 @@ func TestBlockInSshdConfigIsTakenOut(t *testing.T) {
 			if step.third != "" && !strings.Contains(string(got), step.third) || step.third == "" && string(got) != text {
 				t.Errorf("%s: the file is now %q", name, got)
 			}
+		}
+	}
+}
+
+// What an interrupted apply left on one host alone is not forgotten there.
+func TestLinkKeepsItsNumber(t *testing.T) {
+	t.Parallel()
+	want := carried()
+	want.link.toFirewall = iptables
+	for name, c := range map[string]struct{ old, fresh map[string]string }{
+		"on both":        {map[string]string{want.directory() + "/link.conf": want.linkConf("from", nft)}, map[string]string{want.linkDirectory() + "/link.conf": want.linkConf("to", iptables)}},
+		"on the new one": {nil, map[string]string{want.linkDirectory() + "/link.conf": want.linkConf("to", iptables)}},
+	} {
+		from, to := hosttest.New(t), hosttest.New(t)
+		from.Expect("tunnel/link_facts.sh mail-web").Prints(oldFactsText)
+		to.Expect("tunnel/link_facts.sh mail-web").Prints(freshFactsText)
+		fresh := want
+		fresh.link = link{}
+		joined, _, _, err := fresh.joined(context.Background(), from, to, fromFacts{files: c.old, addresses: []string{"192.0.2.1"}}, toFacts{files: c.fresh})
+		if err != nil || joined.link.device() != "tun7203" || joined.link.toFirewall != iptables || joined.link.fromFirewall != nft {
+			t.Errorf("%s: joined by %+v, %v", name, joined.link, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts
 		problem("ports of host %q are taken; stop these services first, and keep them from starting at boot (cutover_service does both):\n%s",
 			from.Name(), strings.Join(taken, "\n"))
 	}
+	for _, other := range t.translated(old) {
+		problem("host %q has a tunnel already that takes %s", from.Name(), other)
+	}
 	problems = append(problems, t.sshdObjections(to, fresh)...)
 	if t.Mode == Transparent {
 		allowOpenRelay = true // the mail server sees the clients' own addresses, and no localhost to trust
@@ -53,6 +57,25 @@ func (t Tunnel) takenPorts(old fromFacts) []string {
 			taken = append(taken, fmt.Sprintf("  %-5d by %s", forward.ListenPort, describe(holder)))
 		}
 	}
+	return taken
+}
+
+// translated says which ports another tunnel, a transparent one, leads away
+// before anything that listens could see them.
+func (t Tunnel) translated(old fromFacts) []string {
+	var taken []string
+	for name, words := range old.others {
+		for _, word := range words {
+			listen, _, _ := strings.Cut(word, "=")
+			address, port, err := splitPort(listen)
+			for _, forward := range t.sorted() {
+				if err == nil && forward.ListenPort == port && overlap(address, forward.ListenAddress) {
+					taken = append(taken, fmt.Sprintf("port %d: %q", port, name))
+				}
+			}
+		}
+	}
+	sort.Strings(taken)
 	return taken
 }
 

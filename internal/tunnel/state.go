@@ -41,6 +41,9 @@ type fromFacts struct {
 	addresses []string
 	files     map[string]string
 	listeners []listener
+	// others are the forwards of transparent tunnels of other names: as in
+	// link.conf, by name.
+	others map[string][]string
 }
 
 // listener is a listening TCP socket.
@@ -94,7 +97,7 @@ func (t Tunnel) states(ctx context.Context, from, to host.Host) (fromFacts, toFa
 }
 
 func parseFrom(out []byte) (fromFacts, error) {
-	facts := fromFacts{files: map[string]string{}}
+	facts := fromFacts{files: map[string]string{}, others: map[string][]string{}}
 	lines, files, rest, err := sections(out)
 	if err != nil {
 		return facts, err
@@ -117,6 +120,10 @@ func parseFrom(out []byte) (fromFacts, error) {
 			facts.ssh = value
 		case "keygen":
 			facts.keygen = true
+		case "other":
+			if words := strings.Fields(value); len(words) > 0 {
+				facts.others[words[0]] = words[1:]
+			}
 		case "address":
 			facts.addresses = append(facts.addresses, value)
 		}

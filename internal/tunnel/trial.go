@@ -81,6 +81,10 @@ func (t Tunnel) tryForward(ctx context.Context, from, to host.Host, forward Forw
 
 // silent is the error of a port that does not answer, with what the relays said.
 func (t Tunnel) silent(ctx context.Context, from, to host.Host, forward Forward, init string, cause error) error {
+	if t.Mode == Transparent {
+		return t.withLog(ctx, from, init, fmt.Errorf("the tunnel stands, but port %d of host %q does not lead to %s of host %q: %w; the firewall of host %[4]q has to accept that port on the device %[6]s, too",
+			forward.ListenPort, from.Name(), forward.Target(), to.Name(), cause, t.link.device()))
+	}
 	return t.withLog(ctx, from, init, fmt.Errorf("the relays were started, but port %d of host %q does not lead to %s of host %q: %w",
 		forward.ListenPort, from.Name(), forward.Target(), to.Name(), cause))
 }
