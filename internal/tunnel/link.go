@@ -207,8 +207,8 @@ Before=ssh.service sshd.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=%[2]s/link up %[2]s
-ExecStop=%[2]s/link down %[2]s
+ExecStart=/bin/sh %[2]s/link up %[2]s
+ExecStop=/bin/sh %[2]s/link down %[2]s
 
 [Install]
 WantedBy=multi-user.target

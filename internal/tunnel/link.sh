@@ -202,16 +202,20 @@ case $1 in
 up)
 	device_up
 	families routes_up
-	if [ "$end" = from ]; then
-		forwarding_up
-	fi
+	# Before forwarding is on, so that nothing else is ever forwarded.
 	if [ "$firewall" = nft ]; then
 		nft -f "$directory/rules.nft"
 	else
 		families iptables_up
 	fi
+	if [ "$end" = from ]; then
+		forwarding_up
+	fi
 	;;
 down)
+	if [ "$end" = from ]; then
+		forwarding_down
+	fi
 	if [ "$firewall" = nft ]; then
 		nft_down
 	else
@@ -219,9 +223,6 @@ down)
 	fi
 	families routes_down
 	[ ! -d "/sys/class/net/$device" ] || ip link delete dev "$device"
-	if [ "$end" = from ]; then
-		forwarding_down
-	fi
 	;;
 status)
 	set +e

@@ -357,3 +357,18 @@ func TestLinkKeepsItsNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestTransparentTunnelEndsAtTheNewHost(t *testing.T) {
+	t.Parallel()
+	tunnel := carried()
+	if err := tunnel.Validate(); err != nil {
+		t.Error(err)
+	}
+	tunnel.Forwards[0].TargetHost = "10.0.0.5"
+	if err := tunnel.Validate(); err == nil || !strings.Contains(err.Error(), "ends at the new host itself") {
+		t.Errorf("a third host was taken: %v", err)
+	}
+	if dial := carried().trialAddresses(Forward{"*", 25, Localhost, 25}, []string{"192.0.2.1", "192.0.2.9", "2001:db8::1"}); strings.Join(dial, " ") != "192.0.2.1:25 [2001:db8::1]:25" {
+		t.Errorf("tried at %v", dial)
+	}
+}
