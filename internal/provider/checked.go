@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/setvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 )
 
@@ -45,4 +46,9 @@ func (c checkedNumber) ValidateInt64(_ context.Context, req validator.Int64Reque
 	if err := c.check(req.ConfigValue.ValueInt64()); err != nil {
 		resp.Diagnostics.AddAttributeError(req.Path, "Not "+c.what, capitalised(err.Error())+".")
 	}
+}
+
+// eachIn are the validators of a set of texts that is not empty.
+func eachIn(what string, check func(string) error) []validator.Set {
+	return []validator.Set{setvalidator.SizeAtLeast(1), setvalidator.ValueStringsAre(checkedText{what, check})}
 }

@@ -30,6 +30,29 @@ func stringsOf(collection interface{ Elements() []attr.Value }) []string {
 	return elements
 }
 
+// setLike is a set of texts in the place of another: null where there are none
+// and before was null too.
+func setLike(before types.Set, texts []string) types.Set {
+	if len(texts) == 0 && before.IsNull() {
+		return types.SetNull(types.StringType)
+	}
+	elements := make([]attr.Value, len(texts))
+	for i, text := range texts {
+		elements[i] = types.StringValue(text)
+	}
+	return types.SetValueMust(types.StringType, elements)
+}
+
+// summed are problems in one line: the first of them, and how many more.
+func summed(problems []string) string {
+	const shown = 3
+	text := strings.Join(problems[:min(shown, len(problems))], "; ")
+	if more := len(problems) - shown; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
 // firstUnknown is the name of an attribute of object that is not wholly known, or "".
 func firstUnknown(object types.Object) string {
 	for name, value := range object.Attributes() {

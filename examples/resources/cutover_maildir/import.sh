@@ -1,0 +1,2 @@
+# HOST/NAME
+terraform import cutover_maildir.new new/maildir

@@ -1,0 +1,378 @@
+package provider_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+const mailAddress = "cutover_maildir.mail"
+
+func TestMaildirRefusesBadInput(t *testing.T) {
+	needsCLI(t)
+	for name, c := range map[string]struct{ arguments, says string }{
+		"absolute path":    {`path = "/var/mail"`, `is not a path in a home`},
+		"path with ..":     {`path = "~/../x"`, `is not a path in a home`},
+		"variable":         {`path = "~/%u"`, `is not a path in a home`},
+		"bad user":         {`users = ["a;reboot"]`, `is not the name of a user`},
+		"root":             {`users = ["root"]`, `Root\s+has\s+no\s+mail`},
+		"no user":          {`users = []`, `at least 1`},
+		"dot in folder":    {`folders = ["a.b"]`, `written\s+with\s+a\s+slash`},
+		"inbox":            {`folders = ["INBOX"]`, `without\s+being\s+named`},
+		"closed mode":      {`mode = "0600"`, `all\s+rights\s+for\s+the\s+user`},
+		"unknown spool":    {`mbox_spool = "folder"`, `value must be one of`},
+		"nobody's spool":   {`mbox_spool = "namespace"`, `users\s+says\s+whose`},
+		"spool's place":    {`spool_directory = "mail"`, `absolute\s+path`},
+		"bad name":         {`name = "../x"`, `lower-case\s+letters`},
+		"host not in list": {`host = "elsewhere"`, `no\s+host\s+"elsewhere"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.HasPrefix(c.arguments, "host") {
+				c.arguments += "\nhost = \"new\""
+			}
+			resource.Test(t, resource.TestCase{
+				IsUnitTest:               true,
+				ProtoV6ProviderFactories: inProcess,
+				Steps: []resource.TestStep{{
+					Config:      fmt.Sprintf("provider \"cutover\" { hosts = { new = {} } }\nresource \"cutover_maildir\" \"mail\" {\n%s\n}", c.arguments),
+					PlanOnly:    true,
+					ExpectError: regexp.MustCompile(c.says),
+				}},
+			})
+		})
+	}
+}
+
+func maildirConfig(w *world, host *lab.Host, arguments string) string {
+	return w.config(fmt.Sprintf("resource \"cutover_maildir\" \"mail\" {\n  host = %q\n%s\n}\n", host.Name, arguments))
+}
+
+// onEveryHost runs a test for each kind of host.
+func onEveryHost(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
+	t.Helper()
+	w := labWorld(t)
+	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
+		t.Run(host.Name, func(t *testing.T) { test(t, w, host) })
+	}
+}
+
+// asInstalled gives Dovecot the mail location that Debian's package has, until
+// the end of the test: the lab's own file comes early, and its lines in
+// 10-mail.conf count again.
+func asInstalled(t *testing.T, host *lab.Host) {
+	t.Helper()
+	t.Cleanup(func() {
+		run(t, host, "sh", "-c", `cd /etc/dovecot/conf.d && mv 05-site.conf 99-site.conf && mv 10-mail.conf.lab 10-mail.conf && doveadm reload`)
+	})
+	run(t, host, "sh", "-c", `cd /etc/dovecot/conf.d && cp -p 10-mail.conf 10-mail.conf.lab && mv 99-site.conf 05-site.conf &&
+		sed -i 's/^#\(mail_inbox_path\|mail_driver\|mail_path\|mail_home\) *=/\1 =/' 10-mail.conf && doveadm reload`)
+}
+
+// people makes accounts with the password "secret-NAME" until the end of the test.
+func people(t *testing.T, host *lab.Host, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		t.Cleanup(func() {
+			run(t, host, "sh", "-c", `pkill -KILL -u "$1"; sleep 0.2; userdel -r "$1" 2>/dev/null; rm -f "/var/mail/$1"`, "sh", name)
+		})
+		run(t, host, "sh", "-c", `useradd -m -s /bin/bash "$1" && echo "$1:secret-$1" | chpasswd`, "sh", name)
+	}
+}
+
+// imap is one connection to a host's IMAP server, from the lab's client.
+type imap struct {
+	conn net.Conn
+	read *bufio.Reader
+	tag  int
+}
+
+func openIMAP(w *world, host *lab.Host, user string) (*imap, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(host.Address, "143"))
+	if err != nil {
+		return nil, err
+	}
+	c := &imap{conn: conn, read: bufio.NewReader(conn)}
+	if _, err := c.read.ReadString('\n'); err != nil {
+		return nil, err
+	}
+	_, err = c.do("LOGIN " + user + " secret-" + user)
+	return c, err
+}
+
+// do sends a command and returns all that the server says to it; an error
+// unless it ends in OK.
+func (c *imap) do(command string) (string, error) {
+	c.tag++
+	_ = c.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprintf(c.conn, "a%d %s\r\n", c.tag, command)
+	var said strings.Builder
+	for {
+		line, err := c.read.ReadString('\n')
+		said.WriteString(line)
+		if err != nil {
+			return said.String(), err
+		}
+		if rest, ok := strings.CutPrefix(line, fmt.Sprintf("a%d ", c.tag)); ok {
+			if !strings.HasPrefix(rest, "OK") {
+				return said.String(), fmt.Errorf("%s: %s", command, rest)
+			}
+			return said.String(), nil
+		}
+	}
+}
+
+// imapSays logs in, and wants each command's answer to hold a text.
+func imapSays(w *world, host *lab.Host, user string, pairs ...string) error {
+	// A reload is asynchronous: Dovecot answers with the old settings for a moment.
+	return eventually(5*time.Second, func() error {
+		c, err := openIMAP(w, host, user)
+		if err != nil {
+			return err
+		}
+		defer c.conn.Close()
+		for ; len(pairs) > 1; pairs = pairs[2:] {
+			said, err := c.do(pairs[0])
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(said, pairs[1]) {
+				return fmt.Errorf("%s: nothing with %q in\n%s", pairs[0], pairs[1], said)
+			}
+		}
+		return nil
+	})
+}
+
+// prints wants a command on the host to print exactly that.
+func prints(host *lab.Host, want string, argv ...string) error {
+	out, err := host.Run(context.Background(), argv...)
+	if err == nil && strings.TrimSpace(out) != want {
+		err = fmt.Errorf("on %s, %q prints %q, not %q", host.Name, argv, out, want)
+	}
+	return err
+}
+
+func actionOn(address string, action plancheck.ResourceActionType) resource.ConfigPlanChecks {
+	return resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(address, action)}}
+}
+
+// spool puts an mbox with one mail into /var/mail.
+func spool(t *testing.T, host *lab.Host, user string) {
+	t.Helper()
+	run(t, host, "sh", "-c", `printf 'From a@b Mon Mar  2 10:00:00 2009\nFrom: a@b\nSubject: Spooled\n\nText\n\n' >"/var/mail/$1" &&
+		chown "$1:mail" "/var/mail/$1" && chmod 660 "/var/mail/$1"`, "sh", user)
+}
+
+func TestAccMaildir(t *testing.T) {
+	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
+		untouched(t, host)
+		asInstalled(t, host)
+		people(t, host, "mila", "milo")
+		spool(t, host, "mila")
+		// Mail from before stays; a directory that root has made becomes its user's.
+		run(t, host, "sh", "-c", `su mila -c 'mkdir -m 755 ~/Maildir ~/Maildir/cur && printf "Subject: kept\n\nText\n" >~/Maildir/cur/1.a.b:2,S' && mkdir /home/milo/Maildir`)
+		const both = "  users   = [\"mila\", \"milo\"]\n  folders = [\"Sent\", \"Archive/Größe\"]\n"
+		var session *imap
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: maildirConfig(w, host, both),
+					Check: resource.ComposeTestCheckFunc(
+						resource.TestCheckResourceAttr(mailAddress, "id", host.Name+"/maildir"),
+						resource.TestCheckResourceAttr(mailAddress, "status", "ready"),
+						check(t, func() (err error) {
+							if err := errors.Join(
+								imapSays(w, host, "mila", "STATUS INBOX (MESSAGES)", "MESSAGES 1", `LIST "" "*"`, "Archive.Gr&APYA3w-e", `LSUB "" "*"`, "Sent"),
+								imapSays(w, host, "milo", "STATUS INBOX (MESSAGES)", "MESSAGES 0", "SELECT Sent", "OK"),
+								prints(host, "mila 700\nmilo 700\nmila 700\nmilo 700", "sh", "-c",
+									"stat -c '%U %a' /home/mila/Maildir/cur /home/milo/Maildir /home/mila/Maildir/.Sent/new /home/milo/Maildir/.Archive.Gr*/tmp"),
+								prints(host, "0 77", "sh", "-c", `doveadm auth test mila secret-mila >/dev/null 2>&1; a=$?; doveadm auth test mila wrong >/dev/null 2>&1; echo $a $?`),
+							); err != nil {
+								return err
+							}
+							session, err = openIMAP(w, host, "mila")
+							return err
+						}),
+					),
+				},
+				{Config: maildirConfig(w, host, both), PlanOnly: true},
+				{ResourceName: mailAddress, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/maildir"},
+				{ // the spool beside the Maildir; sessions go on
+					Config:           maildirConfig(w, host, both+"  mbox_spool = \"namespace\"\n"),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
+					Check: check(t, func() error {
+						_, err := session.do("NOOP")
+						return errors.Join(err, imapSays(w, host, "mila",
+							`LIST "" "*"`, "spool.mail", "STATUS INBOX (MESSAGES)", "MESSAGES 1", "SELECT spool.mail", "* 1 EXISTS", "FETCH 1 BODY[HEADER]", "Spooled"))
+					}),
+				},
+				{ResourceName: mailAddress, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/maildir"},
+				{ // the spool as the inbox
+					Config:           maildirConfig(w, host, both+"  mbox_spool = \"inbox\"\n"),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
+					Check: check(t, func() error {
+						return errors.Join(
+							imapSays(w, host, "mila", "SELECT INBOX", "* 1 EXISTS", "FETCH 1 BODY[HEADER]", "Spooled", `LIST "" "*"`, "Sent"),
+							prints(host, "", "sh", "-c", "ls -d /home/mila/.cutover-spool 2>/dev/null || :"))
+					}),
+				},
+				{ // back, elsewhere, for one user less
+					Config:           maildirConfig(w, host, "  users = [\"mila\"]\n  path  = \"~/post/in\"\n  mode  = \"0750\""),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
+					Check: check(t, func() error {
+						return errors.Join(
+							imapSays(w, host, "mila", "STATUS INBOX (MESSAGES)", "MESSAGES 0"),
+							prints(host, "mila 750", "stat", "-c", "%U %a", "/home/mila/post/in/cur"))
+					}),
+				},
+				{ // changed by hand
+					PreConfig: func() {
+						run(t, host, "sh", "-c", "echo '# mine' >>/etc/dovecot/conf.d/99-cutover-maildir.conf")
+					},
+					Config:           maildirConfig(w, host, "  users = [\"mila\"]\n  path  = \"~/post/in\"\n  mode  = \"0750\""),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
+				},
+				{ // a Maildir gone, and another open to all
+					PreConfig:        func() { run(t, host, "sh", "-c", "rm -r /home/mila/post/in/new; chmod 777 /home/mila/post/in/cur") },
+					Config:           maildirConfig(w, host, "  users = [\"mila\"]\n  path  = \"~/post/in\"\n  mode  = \"0750\""),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
+					Check: check(t, func() error {
+						return prints(host, "mila 750\nmila 750", "stat", "-c", "%U %a", "/home/mila/post/in/cur", "/home/mila/post/in/new")
+					}),
+				},
+				{ // the drop-in gone
+					PreConfig:        func() { run(t, host, "rm", "/etc/dovecot/conf.d/99-cutover-maildir.conf") },
+					Config:           maildirConfig(w, host, "  users = [\"mila\"]\n  path  = \"~/post/in\"\n  mode  = \"0750\""),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionCreate),
+				},
+			},
+		})
+		if err := errors.Join(
+			prints(host, "Subject: kept", "head", "-n", "1", "/home/mila/Maildir/cur/1.a.b:2,S"),
+			prints(host, "", "sh", "-c", "ls /etc/dovecot/conf.d | grep cutover || :"),
+		); err != nil {
+			t.Error(err)
+		}
+		if session != nil {
+			session.conn.Close()
+		}
+	})
+}
+
+func TestAccMaildirLeavesAFailureWithoutATrace(t *testing.T) {
+	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
+		untouched(t, host)
+		people(t, host, "mira")
+		run(t, host, "sh", "-c", "ln -s /root /home/mira/Maildir && mkdir -m 700 /home/mira/own && ln -s /etc /home/mira/own/cur")
+		t.Cleanup(func() { run(t, host, "rm", "-f", "/etc/dovecot/conf.d/50-broken.conf") })
+		var before map[string]string
+		remember := func() {
+			t.Helper()
+			tree, err := host.Tree(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			before = tree
+		}
+		asBefore := func() {
+			t.Helper()
+			after, err := host.Tree(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !maps.Equal(before, after) {
+				for path, is := range after {
+					if before[path] != is {
+						t.Errorf("%s was %q and is %q", path, before[path], is)
+					}
+				}
+				t.Error("the host is not as it was before")
+			}
+		}
+		// doveadm that fails to reload, as when its socket is gone.
+		withoutReload := func() {
+			run(t, host, "sh", "-c", `d=$(command -v doveadm) && mv "$d" "$d.real" && printf '#!/bin/sh\n[ "$1" != reload ] || { echo "no reload today" >&2; exit 75; }\nexec "%s.real" "$@"\n' "$d" >"$d" && chmod 755 "$d"`)
+		}
+		withReload := func() { run(t, host, "sh", "-c", `d=$(command -v doveadm) && mv "$d.real" "$d"`) }
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{ // another file comes later and says otherwise
+					PreConfig:   remember,
+					Config:      maildirConfig(w, host, ""),
+					ExpectError: regexp.MustCompile(`(?s)Unable to create maildir.*last\s+word.*  /etc/dovecot/conf.d/99-site.conf:\d+:mail_`),
+				},
+				{
+					PreConfig: func() {
+						asBefore()
+						run(t, host, "sh", "-c", "echo 'no_such_setting = 1' >/etc/dovecot/conf.d/50-broken.conf")
+						remember()
+					},
+					Config:      maildirConfig(w, host, `  path = "~/mail"`),
+					ExpectError: regexp.MustCompile(`(?s)does\s+not\s+accept\s+its\s+configuration.*  .*/etc/dovecot/conf.d/50-broken.conf[^\n]*no_such_setting`),
+				},
+				{
+					PreConfig: func() {
+						asBefore()
+						run(t, host, "rm", "/etc/dovecot/conf.d/50-broken.conf")
+						withoutReload()
+						remember()
+					},
+					Config:      maildirConfig(w, host, `  path = "~/mail"`),
+					ExpectError: regexp.MustCompile(`(?s)put\s+back\s+as\s+it\s+was.*  no reload today`),
+				},
+				{ // a home's links lead root nowhere
+					PreConfig: func() {
+						asBefore()
+						withReload()
+						remember()
+					},
+					Config:      maildirConfig(w, host, `  users = ["mira"]`),
+					ExpectError: regexp.MustCompile(`(?s)Maildirs\s+could\s+not\s+be\s+made.*mira: ~/Maildir`),
+				},
+				{
+					PreConfig:   asBefore,
+					Config:      maildirConfig(w, host, "  users = [\"mira\"]\n  path = \"~/own\""),
+					ExpectError: regexp.MustCompile(`(?s)mira: ~/own/cur: belongs to root`),
+				},
+				{
+					Config:      maildirConfig(w, host, `  users = ["nobody-of-that-name"]`),
+					ExpectError: regexp.MustCompile(`(?s)there is no such user; a cutover_host_user makes one`),
+				},
+				{ // there, and a change that fails leaves it as it is
+					Config: maildirConfig(w, host, `  path = "~/mail"`),
+				},
+				{
+					PreConfig: func() {
+						withoutReload()
+						remember()
+					},
+					Config:      maildirConfig(w, host, "  path = \"~/mail\"\n  mode = \"0750\""),
+					ExpectError: regexp.MustCompile(`(?s)Unable to update maildir.*put\s+back\s+as\s+it\s+was`),
+				},
+				{
+					PreConfig: func() {
+						asBefore()
+						withReload()
+					},
+					Config: maildirConfig(w, host, `  path = "~/mail"`), PlanOnly: true,
+				},
+			},
+		})
+	})
+}
