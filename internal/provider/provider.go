@@ -64,6 +64,7 @@ func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource 
 		newHostUserResource,
 		newHomeSkeletonResource,
 		newMaildirResource,
+		newLoginLockResource,
 		newServiceResource,
 		newSyncPassResource,
 		newForwardingTunnelResource,

@@ -30,6 +30,16 @@ func stringsOf(collection interface{ Elements() []attr.Value }) []string {
 	return elements
 }
 
+// unknownIn reports whether a set that is known holds values that are not.
+func unknownIn(set types.Set) bool {
+	for _, element := range set.Elements() {
+		if element.IsUnknown() {
+			return true
+		}
+	}
+	return false
+}
+
 // setLike is a set of texts in the place of another: null where there are none
 // and before was null too.
 func setLike(before types.Set, texts []string) types.Set {

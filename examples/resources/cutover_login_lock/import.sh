@@ -1,0 +1,2 @@
+# HOST/NAME
+terraform import cutover_login_lock.old old/login
