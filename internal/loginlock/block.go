@@ -18,54 +18,74 @@ const (
 	noteFile = " (this file was made for it)"
 )
 
-// cut takes the block of a name out of a text. found is false where there is
-// none; whole is true where the file was made for it and has nothing else.
-func cut(text, name string) (rest string, found, whole bool, err error) {
-	lines := strings.SplitAfter(text, "\n")
-	begin, end := -1, -1
-	note := ""
+// isBegin says whether a line begins the block of a name, and with what note.
+func isBegin(line, name string) (note string, ok bool) {
+	note, ok = strings.CutPrefix(strings.TrimSuffix(line, "\n"), beginMark+name)
+	return note, ok && (note == "" || note == noteEnd || note == noteFile)
+}
+
+// locate finds the lines that begin and end the block of a name; begin is -1
+// where there is none.
+func locate(lines []string, name string) (begin, end int, note string, err error) {
+	begin, end = -1, -1
 	for i, line := range lines {
-		line = strings.TrimSuffix(line, "\n")
-		switch {
-		case line == beginMark+name, line == beginMark+name+noteEnd, line == beginMark+name+noteFile:
+		if n, ok := isBegin(line, name); ok {
 			if begin >= 0 {
-				return text, true, false, fmt.Errorf("it has two lines %q", beginMark+name)
+				return -1, -1, "", fmt.Errorf("it has two lines %q", beginMark+name)
 			}
-			begin, note = i, strings.TrimPrefix(line, beginMark+name)
-		case line == endMark+name && begin >= 0 && end < 0:
+			begin, note = i, n
+		} else if strings.TrimSuffix(line, "\n") == endMark+name {
+			if begin < 0 || end >= 0 {
+				return -1, -1, "", fmt.Errorf("it has a line %q that ends nothing", endMark+name)
+			}
 			end = i
-		case line == endMark+name:
-			return text, true, false, fmt.Errorf("it has a line %q that ends nothing", endMark+name)
 		}
 	}
-	if begin < 0 {
-		return text, false, false, nil
+	if begin >= 0 && end < 0 {
+		return -1, -1, "", fmt.Errorf("the line %q that ends its block is missing", endMark+name)
 	}
-	if end < 0 {
-		return text, true, false, fmt.Errorf("the line %q that ends its block is missing", endMark+name)
+	return begin, end, note, nil
+}
+
+// cut takes the block of a name out of a text. whole is true where the file
+// was made for it and has nothing else.
+func cut(text, name string) (rest string, whole bool, err error) {
+	lines := strings.SplitAfter(text, "\n")
+	begin, end, note, err := locate(lines, name)
+	if err != nil || begin < 0 {
+		return text, false, err
 	}
-	before, after := strings.Join(lines[:begin], ""), strings.Join(lines[end+1:], "")
-	if note == noteEnd && after == "" {
-		before = strings.TrimSuffix(before, "\n")
+	before, after := strings.Join(lines[:begin], ""), lines[end+1:]
+	if note == noteEnd {
+		if strings.Join(after, "") == "" {
+			before = strings.TrimSuffix(before, "\n")
+		} else {
+			passOn(after, "", noteEnd) // what follows is now behind the line without an end
+		}
 	}
-	return before + after, true, note == noteFile && before+after == "", nil
+	rest = before + strings.Join(after, "")
+	return rest, note == noteFile && rest == "", nil
+}
+
+// passOn changes the note of a block that begins with the first line.
+func passOn(lines []string, from, to string) bool {
+	line := strings.TrimSuffix(lines[0], "\n")
+	name, isBlock := strings.CutPrefix(strings.TrimSuffix(line, from), beginMark)
+	if !isBlock || !strings.HasSuffix(line, from) || from == "" && strings.Contains(name, " (") {
+		return false
+	}
+	lines[0] = beginMark + name + to + "\n"
+	return true
 }
 
 // inside returns the lines of a name's block.
 func inside(text, name string) []string {
-	var lines []string
-	in := false
-	for _, line := range strings.Split(text, "\n") {
-		switch {
-		case line == endMark+name:
-			in = false
-		case in:
-			lines = append(lines, line)
-		case strings.HasPrefix(line, beginMark+name) && (line == beginMark+name || strings.HasPrefix(line, beginMark+name+" ")):
-			in = true
-		}
+	lines := strings.Split(text, "\n")
+	begin, end, _, err := locate(lines, name)
+	if err != nil || begin < 0 {
+		return nil
 	}
-	return lines
+	return lines[begin+1 : end]
 }
 
 // insert puts a block in front of line number at, counted from 0, or at the
@@ -75,16 +95,26 @@ func insert(text, name, block string, at int) string {
 	if lines[len(lines)-1] == "" {
 		lines = lines[:len(lines)-1]
 	}
-	if at > len(lines) {
-		at = len(lines)
-	}
-	before, after := strings.Join(lines[:at], ""), strings.Join(lines[at:], "")
+	at = min(at, len(lines))
+	before, after := strings.Join(lines[:at], ""), lines[at:]
 	note := ""
 	if before != "" && !strings.HasSuffix(before, "\n") {
 		before += "\n"
 		note = noteEnd
+	} else if len(after) > 0 && passOn(after, noteEnd, "") {
+		note = noteEnd // that block is no longer behind the line without an end
 	}
-	return before + beginMark + name + note + "\n" + block + endMark + name + "\n" + after
+	return before + beginMark + name + note + "\n" + block + endMark + name + "\n" + strings.Join(after, "")
+}
+
+// replace gives the block of a name another content, where it is.
+func replace(text, name, block string) string {
+	lines := strings.SplitAfter(text, "\n")
+	begin, end, _, err := locate(lines, name)
+	if err != nil || begin < 0 {
+		return text
+	}
+	return strings.Join(lines[:begin+1], "") + block + strings.Join(lines[end:], "")
 }
 
 // denied is a list of users who are denied, with the block of a lock in it; nil
@@ -98,7 +128,7 @@ func denied(text *string, name string, users []string) (*string, error) {
 	if fresh {
 		text = new(string)
 	}
-	rest, _, whole, err := cut(*text, name)
+	rest, whole, err := cut(*text, name)
 	switch {
 	case err != nil:
 		return nil, err
@@ -107,8 +137,12 @@ func denied(text *string, name string, users []string) (*string, error) {
 	case len(users) == 0:
 		return &rest, nil
 	}
-	with := insert(rest, name, strings.Join(users, "\n")+"\n", strings.Count(rest, "\n")+1)
-	if fresh || whole {
+	block := strings.Join(users, "\n") + "\n"
+	with := replace(*text, name, block)
+	if rest == *text { // there is no block yet
+		with = insert(rest, name, block, strings.Count(rest, "\n")+1)
+	}
+	if fresh {
 		with = strings.Replace(with, beginMark+name+"\n", beginMark+name+noteFile+"\n", 1)
 	}
 	return &with, nil

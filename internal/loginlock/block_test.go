@@ -12,41 +12,64 @@ func TestBlocksLeaveNoTrace(t *testing.T) {
 		"Port 22\nMatch User x\n  X11Forwarding no\n", "Match all", "Port 22\n\n# Match later\nmatch\tGroup y\n\tBanner none",
 		beginMark + "other-of-somebody\n" + endMark + "other-of-somebody\n",
 	}
-	a := Spec{Name: "a", Users: []string{"anna"}, Message: "no"}
-	b := Spec{Name: "ab", Groups: []string{"staff"}}
+	locks := []Spec{
+		{Name: "b", Users: []string{"anna"}, Message: "no"},
+		{Name: "ab", Groups: []string{"staff"}},
+		{Name: "c", Users: []string{"carl"}, Message: "closed"},
+	}
+	orders := [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}
 	for _, config := range configs {
-		orders := [][]string{{"ab", "a"}, {"a", "ab"}}
-		if !strings.HasSuffix(config, "\n") {
-			orders = orders[:1] // the block that has noted the missing end goes last
-		}
-		for _, order := range orders {
-			text := b.withBlock(a.withBlock(config))
-			for _, name := range order {
-				rest, found, _, err := cut(text, name)
-				if err != nil || !found {
-					t.Fatalf("%q: %q is not found in %q: %v", config, name, text, err)
+		for _, in := range orders {
+			with := config
+			for _, i := range in {
+				var err error
+				if with, err = locks[i].withBlocks(with); err != nil {
+					t.Fatal(err)
 				}
-				text = rest
 			}
-			if text != config {
-				t.Errorf("%q has become %q", config, text)
+			for i, s := range locks {
+				if again, err := s.withBlocks(with); err != nil || again != with {
+					t.Errorf("%q: lock %d does not stay where it is:\n%s\n---\n%s", config, i, with, again)
+				}
+				if last := strings.LastIndex(with, "Deny"); last > strings.Index(strings.ToLower(with), "\nmatch ") {
+					t.Errorf("%q: a Match is before the last of\n%s", config, with)
+				}
+			}
+			for _, out := range orders {
+				text := with
+				for _, i := range out {
+					var err error
+					if text, err = locks[i].withoutBlocks(text); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if text != config {
+					t.Errorf("%q has become %q, in %v, out %v", config, text, in, out)
+				}
 			}
 		}
 	}
 }
 
-func TestBlockStandsBeforeTheFirstMatch(t *testing.T) {
+func TestBlocksStandBeforeTheFirstMatch(t *testing.T) {
 	s := Spec{Name: "login", Users: []string{"anna"}, Message: "closed"}
 	config := "Port 22\n#Match all\nmatch User x\n  X11Forwarding no\nMatch Group y\n"
-	want := "Port 22\n#Match all\n# BEGIN cutover_login_lock login\nDenyUsers anna\nMatch User anna\n    Banner /etc/cutover/login-lock-login.txt\n# END cutover_login_lock login\n" +
+	want := "Port 22\n#Match all\n# BEGIN cutover_login_lock login\nDenyUsers anna\n# END cutover_login_lock login\n" +
+		"# BEGIN cutover_login_lock login message\nMatch User anna\n    Banner /etc/cutover/login-lock-login.txt\n# END cutover_login_lock login message\n" +
 		"match User x\n  X11Forwarding no\nMatch Group y\n"
-	if got := s.withBlock(config); got != want {
+	got, err := s.withBlocks(config)
+	if err != nil || got != want {
 		t.Errorf("it is\n%s\nwant\n%s", got, want)
 	}
-	// Another lock's block ends with a Match; what is for all stands before it.
-	second := Spec{Name: "second", Groups: []string{"staff"}}.withBlock("Port 22\n" + beginMark + "login\nDenyUsers anna\nMatch User anna\n  Banner x\n" + endMark + "login\n")
-	if strings.Index(second, "DenyGroups staff") > strings.Index(second, "DenyUsers anna") {
-		t.Errorf("the second block stands behind a Match:\n%s", second)
+	// Somebody has put a Match in front since: the lock would be for some only.
+	moved, err := s.withBlocks("Match User z\n" + got)
+	if err != nil || strings.Index(moved, "DenyUsers anna") > strings.Index(moved, "Match User z") {
+		t.Errorf("%v\n%s", err, moved)
+	}
+	s.Message, s.Users = "", []string{"anna", "bert"}
+	changed, err := s.withBlocks(got)
+	if want := "Port 22\n#Match all\n# BEGIN cutover_login_lock login\nDenyUsers anna bert\n# END cutover_login_lock login\nmatch User x\n"; err != nil || !strings.HasPrefix(changed, want) {
+		t.Errorf("%v\n%s", err, changed)
 	}
 }
 
@@ -56,12 +79,18 @@ func TestDamagedBlocksAreErrors(t *testing.T) {
 		"two":       beginMark + "x\n" + endMark + "x\n" + beginMark + "x\n" + endMark + "x\n",
 		"end alone": "a\n" + endMark + "x\n",
 	} {
-		if rest, _, _, err := cut(text, "x"); err == nil || rest != text {
+		if rest, _, err := cut(text, "x"); err == nil || rest != text {
 			t.Errorf("%s: %q, %v", name, rest, err)
 		}
+		if with, err := (Spec{Name: "x", Users: []string{"anna"}}).withBlocks(text); err == nil {
+			t.Errorf("%s: %q", name, with)
+		}
 	}
-	if _, found, _, err := cut(beginMark+"xy\n"+endMark+"xy\n", "x"); found || err != nil {
-		t.Errorf("the block of another name was taken: %v, %v", found, err)
+	for _, other := range []string{"xy", "x message"} {
+		text := beginMark + other + "\n" + endMark + other + "\n"
+		if rest, _, err := cut(text, "x"); rest != text || err != nil || inside(text, "x") != nil {
+			t.Errorf("the block of %q was taken for that of x: %q, %v", other, rest, err)
+		}
 	}
 }
 
@@ -85,6 +114,21 @@ func TestListsOfThoseWhoAreDenied(t *testing.T) {
 		back, err := denied(changed, "x", nil)
 		if err != nil || (back == nil) != (before == nil) || back != nil && *back != *before {
 			t.Errorf("%s: without the block it is %v, %v", name, back, err)
+		}
+	}
+	// Two locks of one list, and a line that somebody has added behind them.
+	one, err := denied(text("root\n"), "x", []string{"anna"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := denied(one, "y", []string{"bert"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	*two += "zoe\n"
+	for name, user := range map[string]string{"x": "anna", "y": "bert"} {
+		if again, err := denied(two, name, []string{user}); err != nil || *again != *two {
+			t.Errorf("%s does not stay where it is: %q, %v", name, *again, err)
 		}
 	}
 	if none, err := denied(nil, "x", nil); none != nil || err != nil {
@@ -114,9 +158,12 @@ func FuzzBlockLeavesNoTrace(f *testing.F) {
 			t.Skip("holds a mark of a block")
 		}
 		s := Spec{Name: "x", Users: []string{"anna"}, Message: "closed"}
-		rest, found, _, err := cut(s.withBlock(config), "x")
-		if err != nil || !found || rest != config {
-			t.Errorf("%q has become %q (%v, %v)", config, rest, found, err)
+		with, err := s.withBlocks(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest, err := s.withoutBlocks(with); err != nil || rest != config {
+			t.Errorf("%q has become %q (%v)", config, rest, err)
 		}
 	})
 }

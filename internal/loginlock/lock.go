@@ -42,17 +42,18 @@ var ErrUnsure = errors.New("it is not known what of the lock is in force: apply 
 // it otherwise. nil stands for no file. Files that need no change are in it too.
 func (s Spec) desired(f facts, on bool) (map[string]*string, error) {
 	want := map[string]*string{}
-	config, _, _, err := cut(f.files[sshdConfig], s.Name)
+	without, err := s.withoutBlocks(f.files[sshdConfig])
 	if err != nil {
 		return nil, fmt.Errorf("%s was changed by hand: %w; mend or remove that block", sshdConfig, err)
 	}
+	config := without
 	want[s.dropIn()], want[s.messageFile()] = nil, nil
 	if on {
-		if includes(config, s.dropIn()) {
+		if includes(without, s.dropIn()) {
 			text := s.dropInText()
 			want[s.dropIn()] = &text
-		} else {
-			config = s.withBlock(config)
+		} else if config, err = s.withBlocks(f.files[sshdConfig]); err != nil {
+			return nil, err
 		}
 		if s.Message != "" {
 			text := s.messageText()

@@ -51,6 +51,15 @@ func lock() Spec {
 	return Spec{Name: "login", Users: []string{"anna"}, Groups: []string{"staff"}, Message: "We are moving."}
 }
 
+func blocks(t *testing.T, s Spec, config string) string {
+	t.Helper()
+	with, err := s.withBlocks(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return with
+}
+
 func TestApplyWritesDropInListsAndMessage(t *testing.T) {
 	fake := newHost(t)
 	fake.Expect(factsOf).WithStdin("user anna\ngroup staff\n").Prints(
@@ -77,7 +86,7 @@ func TestApplyWithoutInclude(t *testing.T) {
 	for _, config := range []string{"X11Forwarding yes\n", "Match User x\nInclude /etc/ssh/sshd_config.d/*.conf\n", "Include /etc/ssh/other.d/*.conf\n", "#Include /etc/ssh/sshd_config.d/*.conf\n"} {
 		fake := newHost(t)
 		fake.Expect(factsOf).Prints(has(sshdConfig, config) + usual + "end\n")
-		fake.Expect("loginlock/change.sh").WithStdin(written(textPath, "none", "We are moving.\n") + written(sshdConfig, config, lock().withBlock(config)) +
+		fake.Expect("loginlock/change.sh").WithStdin(written(textPath, "none", "We are moving.\n") + written(sshdConfig, config, blocks(t, lock(), config)) +
 			"reload\ncheck anna denyusers anna\ncheck bert denygroups staff\n")
 		if err := lock().Apply(t.Context(), fake, false, false); err != nil {
 			t.Fatal(err)
@@ -92,7 +101,7 @@ func TestApplyWithoutInclude(t *testing.T) {
 
 func TestApplyTakesOverWhatItFindsInSSHDConfig(t *testing.T) {
 	// The administrator has got an Include since: the block moves to the drop-in.
-	config := Spec{Name: "login", Users: []string{"anna"}}.withBlock(include)
+	config := blocks(t, Spec{Name: "login", Users: []string{"anna"}}, include)
 	fake := newHost(t)
 	fake.Expect(factsOf).Prints(has(sshdConfig, config) + usual + "end\n")
 	fake.Expect("loginlock/change.sh").WithStdin(written(textPath, "none", "We are moving.\n") + written(sshdConfig, config, include) + written(dropInPath, "none", lock().dropInText()) +
@@ -151,11 +160,11 @@ func TestLocksOutChangesNothing(t *testing.T) {
 func TestApplyTriesAgainWhereAnotherWasQuicker(t *testing.T) {
 	fake := newHost(t)
 	s := Spec{Name: "login", Users: []string{"anna"}}
-	other := Spec{Name: "other", Users: []string{"zoe"}}.withBlock("Port 22\n")
+	other := blocks(t, Spec{Name: "other", Users: []string{"zoe"}}, "Port 22\n")
 	fake.Expect(factsOf).Prints(has(sshdConfig, "Port 22\n") + usual + "end\n")
 	fake.Expect("loginlock/change.sh").Exits(exitChanged, sshdConfig+" has changed in the meantime")
 	fake.Expect(factsOf).Prints(has(sshdConfig, other) + usual + "end\n")
-	fake.Expect("loginlock/change.sh").WithStdin(written(sshdConfig, other, s.withBlock(other)) + "reload\ncheck anna denyusers anna\n")
+	fake.Expect("loginlock/change.sh").WithStdin(written(sshdConfig, other, blocks(t, s, other)) + "reload\ncheck anna denyusers anna\n")
 	if err := s.Apply(t.Context(), fake, false, false); err != nil {
 		t.Error(err)
 	}
@@ -248,12 +257,12 @@ func TestManyNamesKeepLinesShort(t *testing.T) {
 		s.Users = append(s.Users, fmt.Sprintf("user%03d", i))
 	}
 	s.Message = "closed"
-	for _, line := range strings.Split(s.directives(), "\n") {
+	for _, line := range strings.Split(s.denials()+s.banners(), "\n") {
 		if len(line) > 1023 {
 			t.Errorf("a line of %d bytes", len(line))
 		}
 	}
-	users, _ := parseDirectives(strings.Split(s.directives(), "\n"))
+	users, _ := parseDirectives(strings.Split(s.denials()+s.banners(), "\n"))
 	if !slices.Equal(users, s.Users) {
 		t.Errorf("read back: %v", users)
 	}

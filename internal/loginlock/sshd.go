@@ -12,10 +12,10 @@ const sshdConfig = "/etc/ssh/sshd_config"
 // lines of up to 1023 bytes, and a login name has up to 32.
 const perLine = 16
 
-// directives are what sshd is told: who is denied, before any password or key
-// is looked at, and what they read first. DenyUsers of several lines add up, so
-// that an administrator's own stay in force.
-func (s Spec) directives() string {
+// denials are whom sshd refuses, before any password or key is looked at.
+// DenyUsers of several lines add up, so that an administrator's own stay in
+// force.
+func (s Spec) denials() string {
 	s = s.sorted()
 	var b strings.Builder
 	for _, names := range chunks(s.Users) {
@@ -24,9 +24,16 @@ func (s Spec) directives() string {
 	for _, names := range chunks(s.Groups) {
 		fmt.Fprintf(&b, "DenyGroups %s\n", strings.Join(names, " "))
 	}
+	return b.String()
+}
+
+// banners are what they read before they are refused.
+func (s Spec) banners() string {
 	if s.Message == "" {
-		return b.String()
+		return ""
 	}
+	s = s.sorted()
+	var b strings.Builder
 	for _, names := range chunks(s.Users) {
 		fmt.Fprintf(&b, "Match User %s\n    Banner %s\n", strings.Join(names, ","), s.messageFile())
 	}
@@ -49,9 +56,9 @@ func chunks(names []string) [][]string {
 
 // dropInText is the drop-in's content.
 func (s Spec) dropInText() string {
-	text := fmt.Sprintf("# Managed by Terraform: cutover_login_lock %q.\n# Changes made here are undone by the next apply; destroying the resource removes this file.\n\n", s.Name) + s.directives()
+	text := fmt.Sprintf("# Managed by Terraform: cutover_login_lock %q.\n# Changes made here are undone by the next apply; destroying the resource removes this file.\n\n", s.Name) + s.denials()
 	if s.Message != "" {
-		text += "Match all\n"
+		text += s.banners() + "Match all\n"
 	}
 	return text
 }
@@ -107,17 +114,57 @@ func includes(config, dropIn string) bool {
 	return false
 }
 
-// withBlock is sshd_config with the lock in it: before the first Match, since
-// all that follows one is only for some connections. The block of another lock
-// may end with a Match, so it counts as one.
-func (s Spec) withBlock(config string) string {
-	at := 0
-	lines := strings.Split(config, "\n")
-	for at = 0; at < len(lines); at++ {
-		word, _ := keyword(lines[at])
-		if word == "match" || strings.HasPrefix(lines[at], beginMark) {
-			break
-		}
+// bannerBlock is the name of a lock's second block in sshd_config. What is for
+// all connections must stand before any Match, that of another lock's message
+// included; so the two are apart.
+func (s Spec) bannerBlock() string { return s.Name + " message" }
+
+// withoutBlocks is sshd_config without the lock.
+func (s Spec) withoutBlocks(config string) (string, error) {
+	// The later one first: the earlier may know of a missing end of line.
+	config, _, err := cut(config, s.bannerBlock())
+	if err != nil {
+		return config, err
 	}
-	return insert(config, s.Name, s.directives(), at)
+	config, _, err = cut(config, s.Name)
+	return config, err
+}
+
+// withBlocks is sshd_config with the lock in it, before the first Match. A
+// block that is there already stays where it is, if that is a right place.
+func (s Spec) withBlocks(config string) (string, error) {
+	without, err := s.withoutBlocks(config)
+	if err != nil {
+		return config, err
+	}
+	lines := strings.SplitAfter(config, "\n")
+	if begin, _, _, _ := locate(lines, s.Name); begin < 0 || begin > firstMatch(config) {
+		config = insert(without, s.Name, s.denials(), firstMatch(without))
+	} else {
+		config = replace(config, s.Name, s.denials())
+	}
+	if s.Message == "" {
+		config, _, err = cut(config, s.bannerBlock())
+		return config, err
+	}
+	if begin, _, _, _ := locate(strings.SplitAfter(config, "\n"), s.bannerBlock()); begin < 0 {
+		return insert(config, s.bannerBlock(), s.banners(), firstMatch(config)), nil
+	}
+	return replace(config, s.bannerBlock(), s.banners()), nil
+}
+
+// firstMatch is the number of the line before which all is for every
+// connection: the first Match, or the mark of the block that begins with it.
+func firstMatch(config string) int {
+	lines := strings.Split(config, "\n")
+	for i, line := range lines {
+		if word, _ := keyword(line); word != "match" {
+			continue
+		}
+		if i > 0 && strings.HasPrefix(lines[i-1], beginMark) {
+			return i - 1
+		}
+		return i
+	}
+	return len(lines)
 }
