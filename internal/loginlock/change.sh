@@ -66,6 +66,7 @@ while read -r op path a b content; do
 		n=$((n + 1))
 		printf '%s' "$content" | base64 -d >"$lock/new.$n"
 		echo "write $n $a $(target "$path")" >>"$lock/plan"
+		rm -f "$(target "$path").cutover-new" # of a run that was cut off
 		;;
 	remove)
 		expect "$path" "$a"

@@ -34,7 +34,14 @@ until mkdir "$lock" 2>/dev/null; do
 	[ -d "$run/cutover" ] || (umask 022 && mkdir "$run/cutover") || :
 	sleep 1
 done
-trap 'rm -rf "$lock"; rmdir "$run/cutover" 2>/dev/null || :' EXIT
+swapped=
+leave() {
+	trap '' HUP INT TERM
+	[ -z "$swapped" ] || put_back
+	rm -rf "$lock"
+	rmdir "$run/cutover" 2>/dev/null || :
+}
+trap leave EXIT
 trap 'exit 1' HUP INT TERM
 echo $$ >"$lock/pid"
 
@@ -83,28 +90,35 @@ take_up() {
 	! running || doveadm reload
 }
 
-before=
-if [ -f "$drop_in" ]; then
-	before=$lock/before
-	cp -p "$drop_in" "$before"
-fi
-if [ "$action" = put ]; then
-	chmod 644 "$new"
-	# Across file systems mv copies; beside the target it is one step.
-	cp -p "$new" "$drop_in.cutover-new"
-	mv -f "$drop_in.cutover-new" "$drop_in"
-else
-	[ -n "$before" ] || exit 0 # gone already, and nothing of it to reload
-	rm -f "$drop_in"
-fi
-if ! take_up >"$lock/said" 2>&1; then
+put_back() {
+	swapped=
 	if [ -n "$before" ]; then
 		cp -p "$before" "$drop_in.cutover-new"
 		mv -f "$drop_in.cutover-new" "$drop_in"
 	else
 		rm -f "$drop_in"
 	fi
-	cat "$lock/said" >&2
 	! running || doveadm reload >/dev/null 2>&1 || :
+}
+
+before=
+rm -f "$drop_in.cutover-new" # of a run that was cut off
+if [ -f "$drop_in" ]; then
+	before=$lock/before
+	cp -p "$drop_in" "$before"
+fi
+swapped=1
+if [ "$action" = put ]; then
+	chmod 644 "$new"
+	# Across file systems mv copies; beside the target it is one step.
+	cp -p "$new" "$drop_in.cutover-new"
+	mv -f "$drop_in.cutover-new" "$drop_in"
+else
+	rm -f "$drop_in"
+fi
+if ! take_up >"$lock/said" 2>&1; then
+	cat "$lock/said" >&2
+	put_back
 	exit 12
 fi
+swapped=

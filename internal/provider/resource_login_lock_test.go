@@ -431,6 +431,81 @@ func TestAccLoginLockLeavesAFailureWithoutATrace(t *testing.T) {
 	})
 }
 
+// A timeout ends the change on the host too, and what it had done is undone.
+func TestAccLoginLockEndsWithItsTimeout(t *testing.T) {
+	w := labWorld(t)
+	host := w.sysv
+	untouched(t, host)
+	sshUsers(t, host, "lisa")
+	t.Cleanup(func() { run(t, host, "rm", "-f", "/tmp/slept") })
+	// The first reload never ends.
+	run(t, host, "sh", "-c", `cp -p /etc/init.d/ssh /etc/init.d/ssh.lab && printf '#!/bin/sh\n[ "$1" != reload ] || [ -e /tmp/slept ] || { touch /tmp/slept; sleep 120; }\nexec /etc/init.d/ssh.lab "$@"\n' >/etc/init.d/ssh`)
+	mended := false
+	mend := func() {
+		if !mended {
+			mended = true
+			run(t, host, "mv", "/etc/init.d/ssh.lab", "/etc/init.d/ssh")
+		}
+	}
+	t.Cleanup(mend)
+	_, asBefore := remembered(t, host)
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				Config:      lockConfig(w, host, "  users = [\"lisa\"]\n  timeouts = { create = \"15s\" }"),
+				ExpectError: regexp.MustCompile(`(?s)Unable to create login lock.*The\s+time\s+allowed\s+for\s+it\s+is\s+over`),
+			},
+			{
+				PreConfig: func() {
+					if err := eventually(20*time.Second, func() error { return prints(host, "", "sh", "-c", "ls /run/cutover 2>/dev/null || :") }); err != nil {
+						t.Error(err)
+					}
+					asBefore()
+					if err := letIn(w, host, "lisa"); err != nil {
+						t.Error(err)
+					}
+					mend()
+				},
+				Config: lockConfig(w, host, `  users = ["lisa"]`),
+				Check:  check(t, func() error { return keptOut(w, host, "lisa", "") }),
+			},
+		},
+	})
+}
+
+// A host without /etc/ftpusers, and with the configuration of a ProFTPD.
+func TestAccLoginLockInProftpdsList(t *testing.T) {
+	w := labWorld(t)
+	host := w.bookworm
+	untouched(t, host)
+	sshUsers(t, host, "lena", "lone")
+	t.Cleanup(func() {
+		run(t, host, "sh", "-c", "rm -rf /usr/local/sbin/proftpd /etc/proftpd; gpasswd -d lone lena >/dev/null 2>&1 || :")
+	})
+	run(t, host, "sh", "-c", "mkdir /etc/proftpd && printf '#!/bin/sh\n' >/usr/local/sbin/proftpd && chmod 755 /usr/local/sbin/proftpd && usermod -aG lena lone")
+	conf := func(text string) func() {
+		return func() { run(t, host, "sh", "-c", `printf "$1" >/etc/proftpd/proftpd.conf`, "sh", text) }
+	}
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{PreConfig: conf("UseFtpUsers off\n"), Config: lockConfig(w, host, `  groups = ["lena"]`), ExpectError: regexp.MustCompile(`(?s)proftpd\s+looks\s+up\s+no\s+list`)},
+			{
+				PreConfig: conf("UseFtpUsers on\n"),
+				Config:    lockConfig(w, host, `  groups = ["lena"]`), // with its members by passwd and by group
+				Check:     check(t, func() error { return prints(host, "lena\nlone", "grep", "-v", "^#", "/etc/ftpusers") }),
+			},
+			{ // taken away with the whole file
+				PreConfig:        func() { run(t, host, "rm", "/etc/ftpusers") },
+				Config:           lockConfig(w, host, `  groups = ["lena"]`),
+				ConfigPlanChecks: actionOn(lockAddress, plancheck.ResourceActionUpdate),
+				Check:            check(t, func() error { return prints(host, "lena\nlone", "grep", "-v", "^#", "/etc/ftpusers") }),
+			},
+		},
+	})
+}
+
 // remembered are two functions: one that remembers the host's tree, the other
 // fails the test where it is no longer that.
 func remembered(t *testing.T, host *lab.Host) (remember, asBefore func()) {

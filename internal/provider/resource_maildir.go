@@ -61,7 +61,7 @@ func maildirSchema(ctx context.Context) schema.Schema {
 			"and the Maildirs themselves for the users that are named.\n\n" +
 			"It is one drop-in, `/etc/dovecot/conf.d/99-cutover-NAME.conf`. A copy of the configuration with the drop-in is read by `doveconf` before anything live changes; " +
 			"then Dovecot is reloaded, which leaves open sessions as they are. A Dovecot that is stopped stays stopped.\n\n" +
-			"Everything in a home is done with that user's own rights. Destroying removes the drop-in, and never mail: Maildirs stay. " +
+			"Everything in a home is done with that user's own rights; a directory in its place that root has made is given to the user. Destroying removes the drop-in, and never mail: Maildirs stay. " +
 			"The mail server must deliver to the same place (Postfix: `home_mailbox = Maildir/`).",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{

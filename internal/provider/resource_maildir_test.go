@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"regexp"
 	"strings"
@@ -280,30 +279,7 @@ func TestAccMaildirLeavesAFailureWithoutATrace(t *testing.T) {
 		people(t, host, "mira")
 		run(t, host, "sh", "-c", "ln -s /root /home/mira/Maildir && mkdir -m 700 /home/mira/own && ln -s /etc /home/mira/own/cur")
 		t.Cleanup(func() { run(t, host, "rm", "-f", "/etc/dovecot/conf.d/50-broken.conf") })
-		var before map[string]string
-		remember := func() {
-			t.Helper()
-			tree, err := host.Tree(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			before = tree
-		}
-		asBefore := func() {
-			t.Helper()
-			after, err := host.Tree(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !maps.Equal(before, after) {
-				for path, is := range after {
-					if before[path] != is {
-						t.Errorf("%s was %q and is %q", path, before[path], is)
-					}
-				}
-				t.Error("the host is not as it was before")
-			}
-		}
+		remember, asBefore := remembered(t, host)
 		// doveadm that fails to reload, as when its socket is gone.
 		withoutReload := func() {
 			run(t, host, "sh", "-c", `d=$(command -v doveadm) && mv "$d" "$d.real" && printf '#!/bin/sh\n[ "$1" != reload ] || { echo "no reload today" >&2; exit 75; }\nexec "%s.real" "$@"\n' "$d" >"$d" && chmod 755 "$d"`)
