@@ -63,6 +63,7 @@ func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource 
 	return []func() resource.Resource{
 		newHostUserResource,
 		newHomeSkeletonResource,
+		newVhostResource,
 		newServiceResource,
 		newSyncPassResource,
 		newForwardingTunnelResource,
