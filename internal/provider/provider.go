@@ -74,6 +74,7 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 	return []func() datasource.DataSource{
 		newHostDataSource,
 		newHostUsersDataSource,
+		newVhostsDataSource,
 		newServiceCheckDataSource,
 	}
 }

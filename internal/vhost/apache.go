@@ -267,6 +267,7 @@ func (r *apacheReader) part(block directive) part {
 		p.site.Ports, p.site.TLSPorts = nil, ports
 	}
 	p.site.Extra = strings.Join(r.withoutOwn(p.site, extra), "\n")
+	p.settleRedirect()
 	return p
 }
 
@@ -303,9 +304,8 @@ func (r *apacheReader) siteDirective(p *part, d directive) (kept, tls bool) {
 	case "sslcertificatekeyfile":
 		p.site.CertificateKey = clean(r.absolute(arg))
 	case "redirect":
-		target := d.args[len(d.args)-min(1, len(d.args)):]
-		if len(d.args) >= 2 && d.args[len(d.args)-2] == "/" && strings.HasPrefix(target[0], "https://") {
-			p.site.RedirectToHTTPS = true
+		if n := len(d.args); n >= 2 && d.args[n-2] == "/" && p.redirect == "" {
+			p.redirect, p.redirects = r.expand(d.args[n-1]), d.text
 			return false, false
 		}
 		return true, false

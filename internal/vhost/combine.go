@@ -14,6 +14,8 @@ type part struct {
 	addresses []string // as the block names them
 	file      string
 	line      int
+	redirect  string   // URL to which it sends everybody
+	redirects string   // the line that says so
 	unclear   []string // what of it has no place in a Site: "FILE:LINE: why"
 }
 
@@ -27,6 +29,32 @@ type Listed struct {
 
 // Label is the key of the site among those of a host.
 func (l Listed) Label() string { return l.Site.Label() }
+
+// settleRedirect makes the attribute of a redirect that leads to the same name
+// over HTTPS; any other is a line like others.
+func (p *part) settleRedirect() {
+	if p.redirect == "" {
+		return
+	}
+	host, rest, _ := strings.Cut(strings.TrimPrefix(p.redirect, "https://"), "/")
+	host = strings.TrimSuffix(host, "$request_uri") // nginx: https://$host$request_uri
+	host, _, _ = strings.Cut(host, ":")
+	same := slices.Contains([]string{"$host", "$server_name", "$http_host"}, host) ||
+		p.site.ServerName != "" && strings.EqualFold(host, p.site.ServerName)
+	if !strings.HasPrefix(p.redirect, "https://") || !same || rest != "" || len(p.site.Ports) == 0 {
+		p.site.Extra = strings.Trim(p.site.Extra+"\n"+p.redirects, "\n")
+		return
+	}
+	p.site.RedirectToHTTPS = true
+	if len(p.site.TLSPorts) > 0 {
+		return
+	}
+	if p.site.Extra != "" {
+		p.unclear = append(p.unclear, fmt.Sprintf("%s:%d: everything is redirected to https, and these lines beside it are left out: %s",
+			p.file, p.line, strings.ReplaceAll(p.site.Extra, "\n", " / ")))
+	}
+	p.site.DocumentRoot, p.site.Extra, p.site.PHPSocket = "", "", ""
+}
 
 // redirectOnly reports whether a block does nothing but send people to HTTPS.
 func (p part) redirectOnly() bool { return p.site.RedirectToHTTPS && len(p.site.TLSPorts) == 0 }
@@ -45,9 +73,6 @@ func combine(parts []part) (sites []Listed, unclear []string) {
 		unclear = append(unclear, p.unclear...)
 		at := slices.IndexFunc(sites, func(l Listed) bool { return belongs(l.Site, p) })
 		if at < 0 {
-			if p.redirectOnly() {
-				p.site.DocumentRoot, p.site.Extra = "", ""
-			}
 			sites = append(sites, Listed{Site: p.site, File: p.file, Line: p.line, Addresses: p.addresses})
 			continue
 		}
@@ -155,11 +180,6 @@ func (l *Listed) unportable() []string {
 	if l.Certificate != "" && l.CertificateKey == "" { // one file with both
 		l.CertificateKey = l.Certificate
 	}
-	if l.RedirectToHTTPS && len(l.TLSPorts) == 0 {
-		// It leads to another site, or to one behind a proxy.
-		l.RedirectToHTTPS = false
-		note("a redirect to https without a block for https of that name is left out")
-	}
 	slices.Sort(l.Ports)
 	slices.Sort(l.TLSPorts)
 	return unclear
@@ -181,6 +201,9 @@ func (s *Server) Parse(found Found) (site Site, unclear []string, err error) {
 	site = sites[0].Site
 	if found.Managed {
 		site.Extra = extra
+		if strings.Contains(extra, "\n") {
+			site.Extra += "\n" // several lines are written as a here-document, which ends so
+		}
 	}
 	return site, unclear, nil
 }

@@ -68,6 +68,22 @@ log_size() {
 	if [ -n "$1" ] && [ -f "$1" ]; then wc -c <"$1"; else echo 0; fi
 }
 
+# retire waits, two seconds at most, until the old workers take no more
+# requests: nginx says so in their command lines, Apache ends them.
+retire() {
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		left=
+		while read -r old; do
+			case $(tr '\0' ' ' <"/proc/$old/cmdline" 2>/dev/null) in
+			'' | *'shutting down'*) ;;
+			*) left=1 ;;
+			esac
+		done <"$work/workers"
+		[ -n "$left" ] || return 0
+		sleep 0.2 2>/dev/null || sleep 1
+	done
+}
+
 # activate is over when the master has made a new worker: a server that could
 # not take over its files goes on with the old workers, or is gone.
 activate() {
@@ -95,6 +111,7 @@ activate() {
 		tries=$((tries + 1))
 		sleep 0.2 2>/dev/null || sleep 1
 	done
+	[ -n "$problem" ] || retire
 	tries=0
 	[ "$problem" != stale ] || tries=10 # which ports it lacks may say why
 	silent=

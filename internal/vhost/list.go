@@ -28,26 +28,26 @@ var (
 const maxRounds = 12
 
 // List returns the sites that a server serves, from its main file on, with
-// everything that it includes. server is Apache or Nginx; "" is whichever the
-// host has. unclear says, with file and line, what was not understood.
-func (s *Sites) List(ctx context.Context, server string) (sites []Listed, unclear []string, err error) {
+// everything that it includes. wanted is Apache or Nginx; "" is whichever the
+// host has, and comes back as the one that it was. unclear says, with file and line, what was not understood.
+func (s *Sites) List(ctx context.Context, wanted string) (server string, sites []Listed, unclear []string, err error) {
 	snapshot, err := s.Snapshot(ctx)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, nil, err
 	}
-	on, err := snapshot.Server(server)
+	on, err := snapshot.Server(wanted)
 	if err != nil {
-		return nil, nil, err
+		return "", nil, nil, err
 	}
 	fetched := map[string][]file{}
 	missing := []string{on.main}
 	var parts []part
 	for round := 0; len(missing) > 0; round++ {
 		if round == maxRounds {
-			return nil, nil, fmt.Errorf("host %q, %s: includes are nested more than %d deep", s.host.Name(), on.main, maxRounds)
+			return "", nil, nil, fmt.Errorf("host %q, %s: includes are nested more than %d deep", s.host.Name(), on.main, maxRounds)
 		}
 		if err := s.fetch(ctx, missing, fetched); err != nil {
-			return nil, nil, err
+			return "", nil, nil, err
 		}
 		missing = nil
 		asked := map[string]bool{}
@@ -61,7 +61,7 @@ func (s *Sites) List(ctx context.Context, server string) (sites []Listed, unclea
 		})
 	}
 	if len(fetched[on.main]) == 0 {
-		return nil, nil, fmt.Errorf("host %q: there is no %s", s.host.Name(), on.main)
+		return "", nil, nil, fmt.Errorf("host %q: there is no %s", s.host.Name(), on.main)
 	}
 	for i := range parts {
 		parts[i].ours(fetched)
@@ -69,12 +69,12 @@ func (s *Sites) List(ctx context.Context, server string) (sites []Listed, unclea
 	if on.Name == Apache {
 		more, err := s.unlisted(ctx, on, parts)
 		if err != nil {
-			return nil, nil, err
+			return "", nil, nil, err
 		}
 		unclear = append(unclear, more...)
 	}
 	sites, more := combine(parts)
-	return sites, append(unclear, more...), nil
+	return on.Name, sites, append(unclear, more...), nil
 }
 
 // ours gives a block of a file of our making its extra lines to the letter.

@@ -167,6 +167,7 @@ func (r *nginxReader) part(block directive) part {
 		extra = slices.DeleteFunc(extra, func(text string) bool { return text == "index index.php index.html;" })
 	}
 	p.site.Extra = strings.Join(extra, "\n")
+	p.settleRedirect()
 	return p
 }
 
@@ -199,8 +200,8 @@ func (r *nginxReader) siteDirective(p *part, d directive, allTLS bool) (kept boo
 	case d.name == "ssl_certificate_key" && len(d.args) == 1:
 		p.site.CertificateKey = clean(r.absolute(d.args[0]))
 	case d.name == "ssl" && len(d.args) == 1:
-	case d.name == "return" && len(d.args) == 2 && (d.args[0] == "301" || d.args[0] == "302" || d.args[0] == "308") && strings.HasPrefix(d.args[1], "https://"):
-		p.site.RedirectToHTTPS = true
+	case d.name == "return" && len(d.args) == 2 && slices.Contains([]string{"301", "302", "307", "308"}, d.args[0]) && p.redirect == "":
+		p.redirect, p.redirects = d.args[1], d.text
 	case d.name == "location" && p.site.PHPSocket == "":
 		socket, ok := nginxPHP(d)
 		p.site.PHPSocket = socket

@@ -97,16 +97,17 @@ files() {
 	available=$(say "$1" | sed -n 's/^available //p')
 	enabled=$(say "$1" | sed -n 's/^enabled //p')
 	[ -n "$available" ] || return 0
-	set --
-	for file in "$available"/* "$enabled"/*; do
+	set -- "$available"/*
+	[ "$available" = "$enabled" ] || set -- "$@" "$enabled"/*
+	for file in "$@"; do
+		shift
 		if [ -L "$file" ]; then
 			say "link $file"
 			say "| $(readlink -f "$file")"
-		elif [ -f "$file" ] && [ "$file" != "${last:-}" ]; then
+		elif [ -f "$file" ]; then
 			say "is $file"
 			set -- "$@" "$file"
 		fi
-		last=$file
 	done
 	[ "$#" -eq 0 ] || awk 'FNR == 1 { print "file " FILENAME } { print "| " $0 }' "$@"
 }
