@@ -75,7 +75,7 @@ type outcome struct {
 func NewSites(h host.Host) *Sites {
 	s := &Sites{host: h, now: time.Now}
 	s.reads = batch.New(readWindow, 0, s.load)
-	s.changes = batch.New(window, most, s.apply)
+	s.changes = batch.New(window, most, s.apply).Gather()
 	return s
 }
 
