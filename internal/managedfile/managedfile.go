@@ -183,7 +183,7 @@ func judge(hostName, scriptName, out string) (said []string, err error) {
 		return nil, fmt.Errorf("on host %q: %s broke off: %q", hostName, scriptName, out)
 	}
 	var quoted []string
-	var problem error
+	var problem func(text string) error
 	for _, line := range all[:len(all)-1] {
 		if text, ok := strings.CutPrefix(line, "| "); ok {
 			quoted = append(quoted, text)
@@ -192,14 +192,14 @@ func judge(hostName, scriptName, out string) (said []string, err error) {
 		word, rest, _ := strings.Cut(line, " ")
 		switch word {
 		case "taken":
-			problem = &Taken{hostName, rest}
+			problem = func(string) error { return &Taken{hostName, rest} }
 		case "refused":
-			problem = &Refused{Host: hostName, Path: rest}
+			problem = func(text string) error { return &Refused{Host: hostName, Path: rest, Said: text} }
 		case "rejected":
 			code, _ := strconv.Atoi(rest)
-			problem = &Rejected{Host: hostName, Code: code}
+			problem = func(text string) error { return &Rejected{Host: hostName, Code: code, Said: text} }
 		case "inactive":
-			problem = &Inactive{Host: hostName, Said: said}
+			problem = func(text string) error { return &Inactive{Host: hostName, Said: said, Text: text} }
 		case "done":
 			return said, nil
 		case "unchanged", "conflict":
@@ -207,16 +207,8 @@ func judge(hostName, scriptName, out string) (said []string, err error) {
 			said = append(said, line)
 		}
 	}
-	text := strings.Join(quoted, "\n")
-	switch problem := problem.(type) {
-	case nil:
+	if problem == nil {
 		return nil, fmt.Errorf("on host %q: %s could not save the files before the change", hostName, scriptName)
-	case *Refused:
-		problem.Said = text
-	case *Rejected:
-		problem.Said = text
-	case *Inactive:
-		problem.Text = text
 	}
-	return said, problem
+	return said, problem(strings.Join(quoted, "\n"))
 }

@@ -145,8 +145,9 @@ func TestAccCodify(t *testing.T) {
 						for _, name := range sites {
 							was, _, wasBody, err := page(w, old, "http", name)
 							is, _, isBody, err2 := page(w, w.trixie, "http", name)
-							if was != is || title(wasBody) != title(isBody) || err != nil || err2 != nil {
-								problems = append(problems, fmt.Errorf("http://%s/: the old host answers %d %q, the new one %d %q (%v, %v)", name, was, title(wasBody), is, title(isBody), err, err2))
+							problems = append(problems, err, err2)
+							if was != is || title(wasBody) != title(isBody) {
+								problems = append(problems, fmt.Errorf("http://%s/: the old host answers %d %q, the new one %d %q", name, was, title(wasBody), is, title(isBody)))
 							}
 						}
 						for _, name := range []string{"anton", "berta"} {

@@ -29,7 +29,7 @@ func Render(s Site, server *Server) (string, error) {
 		return p.String(), nil
 	}
 	if s.PHPSocket != "" && !server.atLeast(2, 4, 10) {
-		return "", &FieldError{"php_fpm_socket", fmt.Errorf("Apache %s cannot speak to a socket of PHP-FPM; 2.4.10 and later can", server.Version)}
+		return "", &FieldError{"php_fpm_socket", fmt.Errorf("a socket of PHP-FPM needs Apache 2.4.10 or later, and this is %s", server.Version)}
 	}
 	renderApache(p, s, server)
 	return p.String(), nil

@@ -166,13 +166,13 @@ func (s Site) checkTogether() error {
 	case s.RedirectToHTTPS && len(s.Ports) == 0:
 		return &FieldError{"redirect_to_https", errors.New("there is no port to redirect from: ports is empty")}
 	case s.RedirectToHTTPS && s.Server == Apache && s.ServerName == "":
-		return &FieldError{"redirect_to_https", errors.New("Apache redirects to the site's server_name, which is not set")}
+		return &FieldError{"redirect_to_https", errors.New("with Apache, it leads to the site's server_name, which is not set")}
 	case s.PHPSocket != "" && s.DocumentRoot == "":
 		return &FieldError{"php_fpm_socket", errors.New("PHP needs a document_root")}
 	case len(s.Aliases) > 0 && s.ServerName == "":
 		return &FieldError{"aliases", errors.New("aliases need a server_name that they are aliases of")}
 	case s.DefaultServer && s.Server == Apache:
-		return &FieldError{"default_server", errors.New("Apache has no such option: its default is the first file by name, which priority = 0 makes of this one")}
+		return &FieldError{"default_server", errors.New("this is an option of nginx; the default of Apache is the first file by name, which priority = 0 makes of this one")}
 	}
 	return nil
 }
