@@ -46,9 +46,10 @@ func New[Request, Answer any](window time.Duration, most int, run func(context.C
 	return &Queue[Request, Answer]{run: run, window: window, most: most}
 }
 
-// Gather makes each run wait for window, also one that follows another: those
-// whom the run before has answered come back with their next requests and are
-// in it. It is for runs that cost far more than a window.
+// Gather makes each run, also one that follows another, wait until for a
+// whole window no request has come, five windows at most: those whom the run
+// before has answered come back with their next requests and are in it. It is
+// for runs that cost far more than a window.
 func (q *Queue[Request, Answer]) Gather() *Queue[Request, Answer] {
 	q.gathered = true
 	return q
@@ -107,10 +108,10 @@ func (q *Queue[Request, Answer]) leave(it *item[Request, Answer]) bool {
 }
 
 func (q *Queue[Request, Answer]) drain(ctx context.Context) {
-	time.Sleep(q.window)
+	q.wait()
 	for again := false; ; again = true {
 		if again && q.gathered {
-			time.Sleep(q.window)
+			q.wait()
 		}
 		run, cancel := context.WithCancel(ctx)
 		items := q.take(cancel)
@@ -120,6 +121,23 @@ func (q *Queue[Request, Answer]) drain(ctx context.Context) {
 		}
 		q.answer(run, items)
 		cancel()
+	}
+}
+
+// wait lasts one window, or, where requests are gathered, until they have
+// stopped coming.
+func (q *Queue[Request, Answer]) wait() {
+	const windows = 5
+	before := -1
+	for range windows {
+		time.Sleep(q.window)
+		q.mu.Lock()
+		now := len(q.waiting)
+		q.mu.Unlock()
+		if !q.gathered || now == before || now == 0 {
+			return
+		}
+		before = now
 	}
 }
 
