@@ -41,6 +41,13 @@ outcome() { # WORD ARGUMENTS OF THE DOMAIN
 	exit 0
 }
 
+# give_up leaves nothing behind; nothing was changed yet.
+give_up() { # EXIT CODE
+	finish
+	exit "$1"
+}
+trap 'give_up 143' HUP INT TERM
+
 # Others take the empty directory away when they are done.
 for _ in 1 2 3; do
 	mkdir -p /var/lib/cutover && mkdir -m 700 "$work" && break
@@ -57,7 +64,7 @@ awk -F "$tab" -v work="$work" '
 			printf "" >file
 		}
 	}
-' || exit 73
+' || give_up 73
 
 if [ ! -s "$work/list" ]; then # no change: only what the server says of its files as they are
 	said=$(try command "$@" 2>&1 9<&-)
@@ -88,9 +95,9 @@ done <"$work/list"
 [ -z "$taken" ] || outcome conflict "$@"
 
 if [ -n "$rehearsed" ]; then
-	mkdir "$work/copy" && cp -a "$tree/." "$work/copy" || exit 73
+	mkdir "$work/copy" && cp -a "$tree/." "$work/copy" || give_up 73
 	if within true 2>/dev/null; then
-		perform "$work/copy" || exit 74
+		perform "$work/copy" || give_up 74
 		said=$(try within "$@" 2>&1)
 		code=$?
 		if [ "$code" -ne 0 ]; then

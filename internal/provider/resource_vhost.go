@@ -260,7 +260,7 @@ func planVhost(ctx context.Context, r *request[vhostModel], prior, plan *vhostMo
 		}
 		return err
 	}
-	snapshot, err := sites.Snapshot(ctx)
+	snapshot, err := sites.Servers(ctx)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,8 @@ type Sites struct {
 	changed  int // counts changes, so that a read begun before one is not kept
 	snapshot *Snapshot
 	readAt   time.Time
+	servers  *Snapshot // the last that was read, also if sites have changed since
+	knownAt  time.Time
 }
 
 // Order is what is to become of a site.
@@ -89,6 +91,19 @@ func (s *Sites) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return snapshot, nil
 	}
 	return s.reads.Do(ctx, struct{}{})
+}
+
+// Servers returns a snapshot whose servers are at most half a minute old, and
+// whose files may be older than a change made through s. Terraform plans each
+// site once more just before it makes it, and would ask the host each time.
+func (s *Sites) Servers(ctx context.Context) (*Snapshot, error) {
+	s.mu.Lock()
+	servers, knownAt := s.servers, s.knownAt
+	s.mu.Unlock()
+	if servers != nil && s.now().Sub(knownAt) < fresh {
+		return servers, nil
+	}
+	return s.Snapshot(ctx)
 }
 
 // Put makes a site, or changes it to what the order says. Where it fails,
@@ -151,6 +166,9 @@ func (s *Sites) ask(ctx context.Context, questions []string) (*Snapshot, error) 
 	if len(snapshot.answers) != len(questions) {
 		return nil, fmt.Errorf("on host %q: %s answered %d of %d questions", s.host.Name(), snapshotScript.Name, len(snapshot.answers), len(questions))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.servers, s.knownAt = snapshot, s.now()
 	return snapshot, nil
 }
 

@@ -217,6 +217,24 @@ func TestBrokenOffSnapshotIsAnError(t *testing.T) {
 	}
 }
 
+// Planning needs to know the server, not its sites.
+func TestServersAreKnownAfterAChange(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("vhost/snapshot.sh").Prints(facts())
+	fake.Expect(change).Prints("done\nend\n")
+	s := NewSites(fake)
+	if _, err := s.Put(t.Context(), Order{Site: named("a"), Enabled: true}); err != nil {
+		t.Fatal(err)
+	}
+	if snapshot, err := s.Servers(t.Context()); err != nil || snapshot.servers[Apache] == nil {
+		t.Errorf("%v, %v", snapshot, err)
+	}
+	fake.Expect("vhost/snapshot.sh").Prints(facts())
+	if _, err := s.Snapshot(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadsShareASnapshot(t *testing.T) {
 	fake := hosttest.New(t)
 	fake.Expect("vhost/snapshot.sh").Prints(facts())
