@@ -95,7 +95,7 @@ done <"$work/list"
 [ -z "$taken" ] || outcome conflict "$@"
 
 if [ -n "$rehearsed" ]; then
-	mkdir "$work/copy" && cp -a "$tree/." "$work/copy" || give_up 73
+	{ mkdir "$work/copy" && cp -a "$tree/." "$work/copy"; } || give_up 73
 	if within true 2>/dev/null; then
 		perform "$work/copy" || give_up 74
 		said=$(try within "$@" 2>&1)
