@@ -123,8 +123,7 @@ type apacheReader struct {
 	server  *Server
 	files   func(pattern string) []file // that a pattern of an Include stands for
 	defined map[string]string
-	macros  map[string]bool
-	depth   int
+	open    map[string]bool // files that are being read
 
 	parts   []part
 	unclear []string
@@ -181,15 +180,17 @@ func (r *apacheReader) effective(directives []directive) []directive {
 				r.defined[d.args[0]] = strings.Join(d.args[1:], " ")
 			}
 		case "include", "includeoptional":
-			if len(d.args) != 1 || r.depth > 20 || r.files == nil {
+			if len(d.args) != 1 || r.files == nil {
 				all = append(all, d)
 				continue
 			}
-			r.depth++
 			for _, f := range r.files(r.absolute(d.args[0])) {
-				all = append(all, r.effective(parseApache(f.path, f.text))...)
+				if !r.open[f.path] { // a file that includes itself
+					r.open[f.path] = true
+					all = append(all, r.effective(parseApache(f.path, f.text))...)
+					delete(r.open, f.path)
+				}
 			}
-			r.depth--
 		default:
 			all = append(all, d)
 		}
@@ -219,10 +220,6 @@ func (r *apacheReader) top(directives []directive) {
 		switch d.name {
 		case "virtualhost":
 			r.parts = append(r.parts, r.part(d))
-		case "macro":
-			if len(d.args) > 0 {
-				r.macros[strings.ToLower(d.args[0])] = true
-			}
 		case "use":
 			r.unclear = append(r.unclear, r.note(d, "Use %s: sites made by a macro are not understood", strings.Join(d.args, " ")))
 		case "ifversion", "if":

@@ -211,13 +211,13 @@ func (s *Server) Parse(found Found) (site Site, unclear []string, err error) {
 // parts reads files, and what they include as far as files has it.
 func (s *Server) parts(read []file, files func(string) []file) (parts []part, unclear []string) {
 	if s.Name == Nginx {
-		r := &nginxReader{server: s, files: files}
+		r := &nginxReader{server: s, files: files, open: map[string]bool{}}
 		for _, f := range read {
 			r.top(parseNginx(f.path, f.text))
 		}
 		return r.parts, r.unclear
 	}
-	r := &apacheReader{server: s, files: files, defined: map[string]string{}, macros: map[string]bool{}}
+	r := &apacheReader{server: s, files: files, defined: map[string]string{}, open: map[string]bool{}}
 	for _, f := range read {
 		r.top(parseApache(f.path, f.text))
 	}

@@ -105,7 +105,7 @@ func (p *nginxParser) word() string {
 type nginxReader struct {
 	server *Server
 	files  func(pattern string) []file
-	depth  int
+	open   map[string]bool // files that are being read
 
 	parts   []part
 	unclear []string
@@ -122,15 +122,17 @@ func (r *nginxReader) absolute(name string) string {
 func (r *nginxReader) effective(directives []directive) []directive {
 	var all []directive
 	for _, d := range directives {
-		if d.name != "include" || len(d.args) != 1 || r.depth > 20 || r.files == nil {
+		if d.name != "include" || len(d.args) != 1 || r.files == nil {
 			all = append(all, d)
 			continue
 		}
-		r.depth++
 		for _, f := range r.files(r.absolute(d.args[0])) {
-			all = append(all, r.effective(parseNginx(f.path, f.text))...)
+			if !r.open[f.path] { // a file that includes itself
+				r.open[f.path] = true
+				all = append(all, r.effective(parseNginx(f.path, f.text))...)
+				delete(r.open, f.path)
+			}
 		}
-		r.depth--
 	}
 	return all
 }
