@@ -12,9 +12,10 @@ import (
 
 // Queue gathers requests. Its zero value is not usable; see New.
 type Queue[Request, Answer any] struct {
-	run    func(context.Context, []Request) ([]Answer, error)
-	window time.Duration
-	most   int
+	run      func(context.Context, []Request) ([]Answer, error)
+	window   time.Duration
+	most     int
+	gathered bool
 
 	mu      sync.Mutex
 	waiting []*item[Request, Answer]
@@ -43,6 +44,15 @@ type group struct {
 // (0: no limit).
 func New[Request, Answer any](window time.Duration, most int, run func(context.Context, []Request) ([]Answer, error)) *Queue[Request, Answer] {
 	return &Queue[Request, Answer]{run: run, window: window, most: most}
+}
+
+// Gather makes each run, also one that follows another, wait until for a
+// whole window no request has come, five windows at most: those whom the run
+// before has answered come back with their next requests and are in it. It is
+// for runs that cost far more than a window.
+func (q *Queue[Request, Answer]) Gather() *Queue[Request, Answer] {
+	q.gathered = true
+	return q
 }
 
 // Do adds a request and waits for its answer. A caller whose ctx ends before
@@ -98,8 +108,11 @@ func (q *Queue[Request, Answer]) leave(it *item[Request, Answer]) bool {
 }
 
 func (q *Queue[Request, Answer]) drain(ctx context.Context) {
-	time.Sleep(q.window)
-	for {
+	q.wait()
+	for again := false; ; again = true {
+		if again && q.gathered {
+			q.wait()
+		}
 		run, cancel := context.WithCancel(ctx)
 		items := q.take(cancel)
 		if len(items) == 0 {
@@ -108,6 +121,23 @@ func (q *Queue[Request, Answer]) drain(ctx context.Context) {
 		}
 		q.answer(run, items)
 		cancel()
+	}
+}
+
+// wait lasts one window, or, where requests are gathered, until they have
+// stopped coming.
+func (q *Queue[Request, Answer]) wait() {
+	const windows = 5
+	before := -1
+	for range windows {
+		time.Sleep(q.window)
+		q.mu.Lock()
+		now := len(q.waiting)
+		q.mu.Unlock()
+		if !q.gathered || now == before || now == 0 {
+			return
+		}
+		before = now
 	}
 }
 

@@ -33,6 +33,34 @@ func TestRequestsOfTheSameMomentShareARun(t *testing.T) {
 	}
 }
 
+// Ten callers with ten requests each, one after the other, need ten runs, and
+// not the twenty of two groups that take turns.
+func TestGatheredRunsWaitForThoseWhoComeBack(t *testing.T) {
+	var runs atomic.Int32
+	q := New(60*time.Millisecond, 0, func(_ context.Context, in []int) ([]int, error) {
+		runs.Add(1)
+		time.Sleep(20 * time.Millisecond)
+		return in, nil
+	}).Gather()
+	var wg sync.WaitGroup
+	for n := range 10 {
+		wg.Go(func() {
+			if n >= 5 {
+				time.Sleep(65 * time.Millisecond) // too late for the first run
+			}
+			for range 10 {
+				if _, err := q.Do(t.Context(), n); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := runs.Load(); n > 13 {
+		t.Errorf("10 times 10 requests took %d runs", n)
+	}
+}
+
 func TestRunTakesAtMostItsLimit(t *testing.T) {
 	var most atomic.Int32
 	q := New(10*time.Millisecond, 7, func(_ context.Context, in []int) ([]int, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/service"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/skeleton"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/vhost"
 )
 
 // hosts are the hosts of the provider's block, as resources look them up.
@@ -39,6 +40,7 @@ type hosts struct {
 	accounts perHost[*account.Directory]
 	homes    perHost[*skeleton.Homes]
 	services perHost[*service.Services]
+	sites    perHost[*vhost.Sites]
 }
 
 // errUnresolved is the error of a host some of whose options are not known

@@ -65,6 +65,7 @@ func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource 
 		newHomeSkeletonResource,
 		newMaildirResource,
 		newLoginLockResource,
+		newVhostResource,
 		newServiceResource,
 		newSyncPassResource,
 		newForwardingTunnelResource,
@@ -75,6 +76,7 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 	return []func() datasource.DataSource{
 		newHostDataSource,
 		newHostUsersDataSource,
+		newVhostsDataSource,
 		newServiceCheckDataSource,
 	}
 }
