@@ -25,6 +25,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
 )
@@ -42,6 +43,8 @@ type syncPassModel struct {
 	UnknownOwners  types.String   `tfsdk:"unknown_owners"`
 	BandwidthLimit types.Int64    `tfsdk:"bandwidth_limit"`
 	Compress       types.Bool     `tfsdk:"compress"`
+	Delete         types.String   `tfsdk:"delete"`
+	MaxChanges     types.Int64    `tfsdk:"max_changes"`
 	FromAddress    types.String   `tfsdk:"from_address"`
 	FromPort       types.Int64    `tfsdk:"from_port"`
 	SeenAs         types.List     `tfsdk:"seen_as"`
@@ -54,6 +57,10 @@ type syncPassModel struct {
 	FilesCreated     types.Int64   `tfsdk:"files_created"`
 	FilesTransferred types.Int64   `tfsdk:"files_transferred"`
 	FilesVanished    types.Int64   `tfsdk:"files_vanished"`
+	FilesDeleted     types.Int64   `tfsdk:"files_deleted"`
+	Changes          types.Int64   `tfsdk:"changes"`
+	TrashPath        types.String  `tfsdk:"trash_path"`
+	TrashBytes       types.Int64   `tfsdk:"trash_bytes"`
 	Bytes            types.Int64   `tfsdk:"bytes"`
 	BytesTransferred types.Int64   `tfsdk:"bytes_transferred"`
 	BytesLiteral     types.Int64   `tfsdk:"bytes_literal"`
@@ -72,7 +79,8 @@ type syncPassModel struct {
 var perPathType = types.ObjectType{AttrTypes: map[string]attr.Type{
 	"path": types.StringType, "target": types.StringType, "duration": types.Int64Type,
 	"files": types.Int64Type, "regular": types.Int64Type, "directories": types.Int64Type, "links": types.Int64Type, "special": types.Int64Type,
-	"files_created": types.Int64Type, "files_transferred": types.Int64Type,
+	"files_created": types.Int64Type, "files_transferred": types.Int64Type, "files_deleted": types.Int64Type,
+	"changes": types.Int64Type, "whole": types.BoolType,
 	"bytes": types.Int64Type, "bytes_transferred": types.Int64Type,
 }}
 
@@ -148,6 +156,19 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
 			MarkdownDescription: "Whether to compress on the way; worth it on a slow line. Default: `false`.",
 		},
+		"delete": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString("trash"),
+			MarkdownDescription: "What happens on the new host to what an earlier pass over the same paths has brought and the old host no longer has, and to files that are overwritten: " +
+				"`trash` moves them to `trash_path`, `purge` deletes them, and `none` deletes nothing and overwrites for good. " +
+				"What no pass has brought, and what was changed on the new host since, is never deleted. Default: `trash`.",
+			Validators: []validator.String{stringvalidator.OneOf("trash", "purge", "none")},
+		},
+		"max_changes": schema.Int64Attribute{
+			Optional: true,
+			MarkdownDescription: "How many changes since the last pass over the same paths are not too many. A pass that finds more does its work and then fails, " +
+				"so that what depends on it, the new host's services for example, does not start. Default: any number.",
+			Validators: []validator.Int64{int64validator.AtLeast(1)},
+		},
 		"from_address": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Name or address under which the **new host** reaches the old one. Default: the address that the provider itself uses.",
@@ -171,10 +192,11 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		"started":    schema.StringAttribute{Computed: true, MarkdownDescription: "When the first path was begun, in UTC by the new host's clock (RFC 3339)."},
 		"finished":   schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was done."},
 		"speedup":    schema.Float64Attribute{Computed: true, MarkdownDescription: "How much larger the content is than what went over the wire."},
-		"per_path":   schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files."},
+		"per_path":   schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files; `whole` says that all was compared, as in a first pass."},
 		"warnings":   schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "What the pass warned of."},
 		"from_rsync": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the old host."},
 		"to_rsync":   schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the new host."},
+		"trash_path": schema.StringAttribute{Computed: true, MarkdownDescription: "Directory on the new host with what was deleted and overwritten: below it one for each run of the pass, named by its time, with one for each path, by its number from 1. Moving a file back restores it. Empty where there is none. It goes with the resource."},
 		"log_path":   schema.StringAttribute{Computed: true, MarkdownDescription: "rsync's log of the pass on the new host, a line for each file that was copied. It goes with the resource."},
 	}
 	for name, description := range map[string]string{
@@ -183,6 +205,9 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		"files_created":     "What the new host did not have at all.",
 		"files_transferred": "Files of which content was copied.",
 		"files_vanished":    "Files that went away while they were copied.",
+		"files_deleted":     "Files taken away on the new host, because the old one no longer has them.",
+		"changes":           "Entries that were new, different or gone since the last pass over the same paths; in a first pass, all.",
+		"trash_bytes":       "Size of the trash, on the disk.",
 		"bytes":             "Size of all files that the paths hold.",
 		"bytes_transferred": "Size of the files of which content was copied.",
 		"bytes_literal":     "Content that the new host did not have in an older version of the file.",
@@ -197,9 +222,12 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 			"hard links, ACLs, extended attributes, holes and owners (by name) are kept.\n\n" +
 			"A pass is something that happens: creating the resource runs it, and so does a change of `paths`, `targets`, `excludes`, `final` or `triggers`; " +
 			"a refresh changes nothing. A migration has several, one after the other: a first pass while everything runs, a warm one, and a final one with the services stopped. " +
-			"A pass that broke off goes on where it stopped when it is applied again. Nothing is deleted on the new host.\n\n" +
+			"The passes over the same paths, targets and excludes between the same hosts are a chain: each keeps on the new host a manifest of what the old one had, so that the next copies just what has changed since, " +
+			"and takes away what earlier ones have brought and the old host no longer has. What only the new host has is not touched.\n\n" +
+			"The pass runs on the new host by itself: when the connection breaks it goes on, and so it does when Terraform is killed; the next apply then takes it over. Ctrl-C ends it. " +
+			"A pass that broke off goes on where it stopped when it is applied again.\n\n" +
 			"The new host logs in to the old with a key made for this pass, which may do nothing but read these paths, from the new host's addresses; " +
-			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log, and no copied file. A pass cannot be imported, for no host can say afterwards what it did.",
+			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log and its trash, and no copied file; the manifests go with the last pass of their chain. A pass cannot be imported, for no host can say afterwards what it did.",
 		Attributes: attributes,
 	}
 }
@@ -211,6 +239,8 @@ func (m *syncPassModel) pass() rsyncpass.Pass {
 		Excludes:       stringsOf(m.Excludes),
 		BandwidthLimit: m.BandwidthLimit.ValueInt64(),
 		Compress:       m.Compress.ValueBool(),
+		Delete:         m.Delete.ValueString(),
+		MaxChanges:     m.MaxChanges.ValueInt64(),
 		Final:          m.Final.ValueBool(),
 		Vanished:       m.Vanished.ValueString(),
 		UnknownOwners:  m.UnknownOwners.ValueString(),
@@ -277,6 +307,7 @@ func planSyncPass(_ context.Context, _ *request[syncPassModel], prior, plan *syn
 func (m *syncPassModel) keepFigures(prior *syncPassModel) {
 	m.Started, m.Finished, m.Duration = prior.Started, prior.Finished, prior.Duration
 	m.Files, m.FilesCreated, m.FilesTransferred, m.FilesVanished = prior.Files, prior.FilesCreated, prior.FilesTransferred, prior.FilesVanished
+	m.FilesDeleted, m.Changes, m.TrashPath, m.TrashBytes = prior.FilesDeleted, prior.Changes, prior.TrashPath, prior.TrashBytes
 	m.Bytes, m.BytesTransferred, m.BytesLiteral = prior.Bytes, prior.BytesTransferred, prior.BytesLiteral
 	m.BytesSent, m.BytesReceived, m.Rate, m.Speedup = prior.BytesSent, prior.BytesReceived, prior.Rate, prior.Speedup
 	m.PerPath, m.Warnings = prior.PerPath, prior.Warnings
@@ -309,7 +340,9 @@ func runSyncPass(ctx context.Context, r *request[syncPassModel], plan *syncPassM
 	if err != nil {
 		return at(path.Root("to"), err)
 	}
-	result, err := rsyncpass.Run(ctx, from, to, plan.pass())
+	result, err := rsyncpass.Run(ctx, from, to, plan.pass(), func(status string) {
+		tflog.Info(ctx, "sync pass from "+from.Name()+" to "+to.Name()+": "+status)
+	})
 	for _, warning := range result.Warnings {
 		r.warn("Sync pass from "+plan.From.ValueString(), capitalised(warning)+".")
 	}
@@ -328,6 +361,8 @@ func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error
 	m.Files, m.FilesCreated = types.Int64Value(total.Files), types.Int64Value(total.Created)
 	m.FilesTransferred, m.FilesVanished = types.Int64Value(total.Transferred), types.Int64Value(result.Vanished)
 	m.Bytes, m.BytesTransferred = types.Int64Value(total.TotalBytes), types.Int64Value(total.TransferredBytes)
+	m.FilesDeleted, m.Changes = types.Int64Value(total.Deleted), types.Int64Value(result.Changes)
+	m.TrashPath, m.TrashBytes = types.StringValue(result.TrashPath), types.Int64Value(result.TrashBytes)
 	m.BytesLiteral = types.Int64Value(total.LiteralBytes)
 	m.BytesSent, m.BytesReceived = types.Int64Value(total.SentBytes), types.Int64Value(total.ReceivedBytes)
 	m.Rate, m.Speedup = types.Int64Value(total.Rate()), types.Float64Value(total.Speedup())
@@ -342,7 +377,8 @@ func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error
 			"duration": types.Int64Value(int64(s.Duration / time.Second)),
 			"files":    types.Int64Value(s.Files), "regular": types.Int64Value(s.Regular), "directories": types.Int64Value(s.Directories),
 			"links": types.Int64Value(s.Links), "special": types.Int64Value(s.Special),
-			"files_created": types.Int64Value(s.Created), "files_transferred": types.Int64Value(s.Transferred),
+			"files_created": types.Int64Value(s.Created), "files_transferred": types.Int64Value(s.Transferred), "files_deleted": types.Int64Value(s.Deleted),
+			"changes": types.Int64Value(each.Changes), "whole": types.BoolValue(each.Whole),
 			"bytes": types.Int64Value(s.TotalBytes), "bytes_transferred": types.Int64Value(s.TransferredBytes),
 		}))
 	}

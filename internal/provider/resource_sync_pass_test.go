@@ -192,13 +192,22 @@ func TestAccSyncPass(t *testing.T) {
 					),
 				},
 				{ // a warm pass
-					PreConfig:        func() { run(t, host, "sh", "-c", `echo seven >"/srv/pass data/deep/er/seven"`) },
+					PreConfig: func() {
+						run(t, host, "sh", "-c", `cd "/srv/pass data"; echo seven >deep/er/seven; mv mine "deep/mine, read"; chmod 640 acl; ln acl "another acl"; echo 7 >attr`)
+						run(t, w.trixie, "sh", "-c", `echo own >"/srv/pass data/only here.tmp"`)
+					},
 					Config:           passConfig(w, name, base+"  triggers = { again = 1 }\n"),
 					ConfigPlanChecks: passUpdated,
 					Check: resource.ComposeTestCheckFunc(
 						check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) }),
-						resource.TestCheckResourceAttr(pass, "files_transferred", "1"),
-						resource.TestCheckResourceAttr(pass, "files_created", "1"),
+						resource.TestCheckResourceAttr(pass, "files_deleted", "1"),
+						resource.TestCheckResourceAttr(pass, "per_path.0.whole", "false"),
+						resource.TestCheckResourceAttr(pass, "per_path.1.changes", "0"),
+						func(s *terraform.State) error {
+							trash := s.RootModule().Resources[pass].Primary.Attributes["trash_path"]
+							_, err := w.trixie.Run(context.Background(), "sh", "-c", `test "$(cat "$1"/*/1/mine)" = mine && test "$(cat "$1"/*/1/attr)" = attr && test -f "/srv/pass data/only here.tmp"`, "sh", trash)
+							return err
+						},
 						func(s *terraform.State) error {
 							if now := s.RootModule().Resources[pass].Primary.Attributes["started"]; now == started {
 								return fmt.Errorf("the pass did not run again: started is still %s", now)
@@ -369,21 +378,21 @@ func init() {
 		var to host.Host
 		if to, err = pool.Host("new"); err == nil {
 			_, err = rsyncpass.Run(context.Background(), from, to, rsyncpass.Pass{
-				ID: "stray", Paths: []rsyncpass.Path{{Source: "/srv/pass data"}, {Source: "/srv/second"}}, BandwidthLimit: 50,
-			})
+				ID: "stray", Paths: []rsyncpass.Path{{Source: "/srv/pass data"}, {Source: "/srv/second"}},
+				Excludes: []string{"*.tmp", "/staying"}, BandwidthLimit: 800, Delete: "trash", UnknownOwners: "fail",
+			}, nil)
 		}
 	}
 	fmt.Fprintln(os.Stderr, "the pass ended:", err)
 	os.Exit(1)
 }
 
-// A Terraform that is killed cleans nothing up. The next one does, ends the
-// rsync that still runs, and finishes the work.
+// A Terraform that is killed cleans nothing up, and the pass goes on without it.
+// The next one takes it over and cleans up after it.
 func TestAccSyncPassAfterAKill(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, old *lab.Host) {
 		passTrees(t, w, old)
-		t.Cleanup(func() { run(t, w.trixie, "rm", "-rf", "/var/lib/cutover") }) // the log of a pass that no state knows
-		killed := exec.Command(os.Args[0])                                      //nolint:gosec // this test itself
+		killed := exec.Command(os.Args[0]) //nolint:gosec // this test itself
 		killed.Stderr = os.Stderr
 		killed.Env = append(os.Environ(), strayPass+"="+strings.Join([]string{name, old.Address, w.trixie.Address, w.lab.KeyPath(), w.lab.KnownHostsPath()}, "\t"))
 		if err := killed.Start(); err != nil {
@@ -403,8 +412,12 @@ func TestAccSyncPassAfterAKill(t *testing.T) {
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{{
-				Config: passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]"),
-				Check:  check(t, func() error { return errors.Join(w.sameTrees(t, old), w.keyGone(t, old)) }),
+				Config: passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]\n  bandwidth_limit = 800"),
+				Check: resource.ComposeTestCheckFunc(
+					check(t, func() error { return errors.Join(w.sameTrees(t, old), w.keyGone(t, old)) }),
+					// What the first one has copied is this one's: it has not run twice.
+					resource.TestMatchResourceAttr(pass, "bytes_transferred", regexp.MustCompile(`^104\d{5}$`)),
+				),
 			}},
 		})
 	})

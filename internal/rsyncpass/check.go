@@ -30,15 +30,6 @@ func (p Pass) check(ctx context.Context, from, to host.Host, s survey) (warnings
 	}
 	problems = append(problems, p.checkPaths(from, to, s)...)
 
-	if unknown := names(s.new.unknown); len(unknown) > 0 && p.UnknownOwners != "ignore" {
-		said := fmt.Sprintf("host %q does not know these owners of files in the paths: %s. "+
-			"Their files would be given to whoever has their numbers there", to.Name(), strings.Join(unknown, ", "))
-		if p.UnknownOwners == "warn" {
-			warnings = append(warnings, said)
-		} else {
-			problem("%s. Create them on %q first", said, to.Name())
-		}
-	}
 	if len(problems) > 0 {
 		return warnings, errors.Join(problems...)
 	}
@@ -171,20 +162,6 @@ func size(kib int64) string {
 		return fmt.Sprintf("%.1f MiB", float64(kib)/(1<<10))
 	}
 	return fmt.Sprintf("%d KiB", kib)
-}
-
-// maxNames bounds how many owners a message lists.
-const maxNames = 40
-
-func names(owners []owner) []string {
-	var list []string
-	for i, o := range owners {
-		if i == maxNames {
-			return append(list, fmt.Sprintf("and %d more", len(owners)-i))
-		}
-		list = append(list, o.kind+" "+o.name)
-	}
-	return list
 }
 
 func noLogin(name string, s survey) string {

@@ -1,10 +1,11 @@
 # Lets the key of one pass in on the old host, or keeps it out again.
 #
-#   admit CHAIN USER HOME FILE LINE UNTIL SERVE PATH...
+#   admit CHAIN USER HOME FILE LINE UNTIL SERVE EXCLUDES PATH...
 #       FILE      sshd's AuthorizedKeysFile, with its %h, %u and %%
 #       LINE      the line for it, which ends in " cutover-pass-CHAIN"
 #       UNTIL     when the line is of no more use, in seconds since 1970
 #       SERVE     the text of the forced command
+#       EXCLUDES  what serve.sh leaves out of its listings
 #       PATH...   what may be read
 #   dismiss CHAIN
 #
@@ -85,6 +86,8 @@ done
 
 user=$3 home=$4 file=$5 line=$6 until=$7 serve=$8
 shift 8
+excludes=$1
+shift
 case $file in
 none)
 	echo "sshd reads no AuthorizedKeysFile for $user" >&2
@@ -120,6 +123,7 @@ mkdir -p "$mine"
 printf '%s\n' "$file" >"$mine/file"
 printf '%s\n' "$until" >"$mine/until"
 printf '%s\n' "$serve" >"$mine/serve"
+printf '%s' "$excludes" >"$mine/excludes"
 printf '%s\n' "$@" >"$mine/paths"
 directory=${file%/*}
 if [ ! -d "$directory" ]; then

@@ -51,7 +51,7 @@ func (k keyHost) do(args ...string) {
 
 func (k keyHost) admit(chain, file, until string) {
 	k.t.Helper()
-	k.do("admit", chain, k.name, k.home, file, line(chain), until, serveText, "/home", "/srv/a b")
+	k.do("admit", chain, k.name, k.home, file, line(chain), until, serveText, "a \\./x\n", "/home", "/srv/a b")
 }
 
 func line(chain string) string {
@@ -166,56 +166,4 @@ func TestKeyLockOfTheDead(t *testing.T) {
 	k.has(k.home+"/keys", line("aaa")+"\n")
 	k.do("dismiss", "aaa")
 	k.nothingLeft()
-}
-
-func TestPrepareAndClear(t *testing.T) {
-	if _, err := exec.LookPath("ssh-keygen"); err != nil {
-		t.Skip("this machine has no ssh-keygen")
-	}
-	eachShell(t, func(t *testing.T, shell []string) {
-		dir := t.TempDir()
-		if err := os.Mkdir(dir+"/run", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		text := strings.Replace(prepareText, "run=/run\n", "run="+dir+"/run\n", 1)
-		prepare := func() []string {
-			args := append(append([]string{}, shell[1:]...), "-c", text, "prepare.sh", "aaa", dir+"/var/passes/x.log", "ed25519", "", "cutover-pass-aaa",
-				"Host x\nIdentityFile %DIR%/key", dir+"/srv/deep/target", dir+"/top")
-			cmd := exec.Command(shell[0], args...) //nolint:gosec // a test's own
-			cmd.Stdin = strings.NewReader("x ssh-ed25519 AAAA\n")
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatalf("prepare.sh: %v\n%s", err, err.(*exec.ExitError).Stderr) //nolint:errorlint,forcetypeassert // a test's own
-			}
-			return strings.Split(string(out), "\n")
-		}
-		first, second := prepare(), prepare()
-		mine := dir + "/run/cutover/pass-aaa"
-		if len(second) != 3 || second[0] != mine || !strings.HasPrefix(second[1], "ssh-ed25519 ") || !strings.HasSuffix(second[1], " cutover-pass-aaa") {
-			t.Fatalf("prepare.sh printed %q", second)
-		}
-		if first[1] == second[1] {
-			t.Error("the second run has the first one's key")
-		}
-		for file, want := range map[string]string{"known_hosts": "x ssh-ed25519 AAAA\n", "ssh_config": "Host x\nIdentityFile " + mine + "/key\n"} {
-			if got, err := os.ReadFile(filepath.Join(mine, file)); err != nil || string(got) != want {
-				t.Errorf("%s holds %q, %v", file, got, err)
-			}
-		}
-		for file, mode := range map[string]os.FileMode{mine: 0o700, mine + "/key": 0o600, dir + "/var/passes": 0o700, dir + "/srv/deep": 0o755} {
-			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != mode {
-				t.Errorf("%s: %v, %v; want mode %v", file, info, err, mode)
-			}
-		}
-		if _, err := os.Stat(dir + "/srv/deep/target"); !os.IsNotExist(err) {
-			t.Errorf("the target itself is rsync's to make: %v", err)
-		}
-		clear := strings.Replace(clearText, "/run /var/run", dir+"/run", 1)
-		if out, err := exec.Command(shell[0], append(append([]string{}, shell[1:]...), "-c", clear, "clear.sh", "aaa")...).CombinedOutput(); err != nil { //nolint:gosec // a test's own
-			t.Fatalf("clear.sh: %v\n%s", err, out)
-		}
-		if _, err := os.Stat(dir + "/run/cutover"); !os.IsNotExist(err) {
-			t.Errorf("/run/cutover is still there: %v", err)
-		}
-	})
 }

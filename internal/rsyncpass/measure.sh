@@ -12,7 +12,7 @@ excludes=$(cat)
 number=0
 for path; do
 	number=$((number + 1))
-	if [ -d "$path" ]; then walk "$path" sizes; fi |
+	if [ -d "$path" ]; then walk "$path"; fi |
 		awk -v number="$number" '
 			$2 > 1 && seen[$3]++ { next } # another name of the same file
 			{ kib += $1; files++ }

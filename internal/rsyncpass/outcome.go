@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/job"
 )
 
 // witness knows enough of a pass to say what an ending means.
@@ -18,15 +19,69 @@ type witness struct {
 	from, to host.Host
 	survey   survey
 	plan     plan
+	show     func(status string) // may be nil
 }
 
-// verdict is what the ending of one rsync means.
+// verdict is what the ending of one step of a path means.
 type verdict struct {
 	err      error
-	stop     bool // the paths that follow would end likewise
 	vanished int64
 	warnings []string
 }
+
+// outcome says what a job that is over has done, and what went wrong with it.
+func (w witness) outcome(ctx context.Context, state job.State) (Result, error) {
+	r, err := parseReport(state.Result, len(w.pass.Paths))
+	if err != nil {
+		return Result{}, err
+	}
+	result := r.result(w.pass)
+	var failed []error
+	for i, each := range r.paths {
+		for _, end := range each.failures {
+			v := w.judge(ctx, i, end)
+			result.Vanished += v.vanished
+			result.Warnings = append(result.Warnings, v.warnings...)
+			if v.err != nil {
+				failed = append(failed, v.err)
+			}
+		}
+	}
+	if said := w.strangers(r.strange); said != "" {
+		if w.pass.UnknownOwners == "warn" {
+			result.Warnings = append(result.Warnings, said)
+		} else {
+			failed = append(failed, fmt.Errorf("%s. Create them on %q first", said, w.to.Name()))
+		}
+	}
+	switch {
+	case state.Phase == job.Died:
+		failed = append(failed, fmt.Errorf("the pass was killed on host %q, or the host was restarted under it; apply again: the pass goes on where it stopped", w.to.Name()))
+	case state.Code != 0 && len(failed) == 0:
+		failed = append(failed, fmt.Errorf("the pass ended with exit code %d on host %q. It said:%s", state.Code, w.to.Name(), complaints(state.Errors)))
+	}
+	return result, errors.Join(failed...)
+}
+
+// strangers names the owners of files that the new host does not know.
+func (w witness) strangers(strange []stranger) string {
+	if len(strange) == 0 {
+		return ""
+	}
+	var list []string
+	for i, s := range strange {
+		if i == maxNames {
+			list = append(list, fmt.Sprintf("and %d more", len(strange)-i))
+			break
+		}
+		list = append(list, fmt.Sprintf("%s %s (%d files)", s.kind, s.name, s.files))
+	}
+	return fmt.Sprintf("host %q does not know these owners of files in the paths: %s. "+
+		"Their files would be given to whoever has their numbers there", w.to.Name(), strings.Join(list, ", "))
+}
+
+// maxNames bounds how many owners a message lists.
+const maxNames = 40
 
 // failure is an error with a text of its own that still is the command's.
 type failure struct {
@@ -53,51 +108,58 @@ const (
 )
 
 var (
-	vanishedLine = regexp.MustCompile(`(?m)^(file|directory) has vanished: `)
+	vanishedLine = regexp.MustCompile(`(?m)^(file|directory) has vanished: |^rsync: .*link_stat ".*" failed: No such file or directory \(2\)`)
 	fullDisk     = regexp.MustCompile(`No space left on device|Disk quota exceeded`)
 )
 
-// judge says what the ending of path number i means.
-func (w witness) judge(ctx context.Context, i int, err error) verdict {
-	if err == nil {
-		return verdict{}
-	}
-	code, ran := host.ExitCode(err)
-	if ctx.Err() != nil || ran && code == exitSignalled {
-		return verdict{stop: true, err: &failure{fmt.Sprintf("the pass was cancelled while it copied %s; what it had copied is on host %q, "+
-			"and a repeated pass goes on from there", w.pass.Paths[i].Source, w.to.Name()), err}}
-	}
-	var exit *host.ExitError
-	if !ran || !errors.As(err, &exit) {
-		return verdict{stop: true, err: err}
-	}
+// judge says what it means how a step of path number i ended.
+func (w witness) judge(ctx context.Context, i int, end ending) verdict {
+	exit := &host.ExitError{Host: w.to.Name(), Command: "rsync (" + end.what + ")", Code: end.code, Stderr: end.stderr}
 	source, target := w.pass.Paths[i].Source, w.pass.Paths[i].target()
-	said := complaints(exit.Stderr)
-	vanished := int64(len(vanishedLine.FindAllString(exit.Stderr, -1)))
-	fail := func(stop bool, format string, args ...any) verdict {
-		return verdict{stop: stop, vanished: vanished, err: &failure{fmt.Sprintf(format, args...) + said + w.seeLog(), err}}
+	said := complaints(end.stderr)
+	vanished := int64(len(vanishedLine.FindAllString(end.stderr, -1)))
+	fail := func(format string, args ...any) verdict {
+		return verdict{vanished: vanished, err: &failure{fmt.Sprintf(format, args...) + said + w.seeLog(), exit}}
 	}
-	switch code {
-	case exitVanished:
+	switch {
+	case end.what == "delete":
+		return fail("not all that is gone from %s on host %q could be taken away on host %q. It said:", source, w.from.Name(), w.to.Name())
+	case end.what == "list" && end.code != exitSSH && end.code != exitStream:
+		return fail("%s on host %q could not be listed as a whole, so nothing was copied. It said:", source, w.from.Name())
+	case end.code == exitVanished, end.code == exitPartial && onlyVanished(end.stderr):
 		note := fmt.Sprintf("%d files of %s on host %q went away while they were copied", max(vanished, 1), source, w.from.Name())
 		if w.pass.failsOnVanished() {
-			return fail(false, "%s, although nothing should change there any more: some service still writes. Stop it and apply again. rsync said:", note)
+			return fail("%s, although nothing should change there any more: some service still writes. Stop it and apply again. rsync said:", note)
 		}
 		return verdict{vanished: max(vanished, 1), warnings: []string{note + "; a later pass sees to it"}}
+	}
+	switch end.code {
 	case exitPartial:
-		return fail(false, "a part of %s could not be copied from host %q to %q (rsync's exit code 23); all the rest was. rsync said:",
+		return fail("a part of %s could not be copied from host %q to %q (rsync's exit code 23); all the rest was. rsync said:",
 			source, w.from.Name(), w.to.Name())
 	case exitFileIO:
-		if fullDisk.MatchString(exit.Stderr) {
-			return fail(true, "the file system of %s on host %q is full%s. Make room and apply again: the pass goes on where it stopped. rsync said:",
+		if fullDisk.MatchString(end.stderr) {
+			return fail("the file system of %s on host %q is full%s. Make room and apply again: the pass goes on where it stopped. rsync said:",
 				target, w.to.Name(), w.missing(ctx, i))
 		}
-		return fail(true, "rsync could not read or write files while it copied %s to host %q (its exit code 11). It said:", source, w.to.Name())
-	case exitSSH, exitSocketIO, exitStream, exitTimeout, exitConnTimeout:
-		return fail(true, "the connection from host %q to host %q broke off while %s was copied (exit code %d). "+
-			"Apply again: the pass goes on where it stopped. rsync said:", w.to.Name(), w.from.Name(), source, code)
+		return fail("rsync could not read or write files while it copied %s to host %q (its exit code 11). It said:", source, w.to.Name())
+	case exitSSH, exitSocketIO, exitStream, exitTimeout, exitConnTimeout, exitSignalled:
+		return fail("the connection from host %q to host %q broke off while %s was copied (exit code %d). "+
+			"Apply again: the pass goes on where it stopped. rsync said:", w.to.Name(), w.from.Name(), source, end.code)
 	}
-	return fail(true, "rsync ended with exit code %d while it copied %s from host %q to %q. It said:", code, source, w.from.Name(), w.to.Name())
+	return fail("rsync ended with exit code %d while it copied %s from host %q to %q. It said:", end.code, source, w.from.Name(), w.to.Name())
+}
+
+// onlyVanished reports whether rsync misses files and nothing else: it counts
+// what it was told to copy by name and does not find among the errors.
+func onlyVanished(stderr string) bool {
+	for line := range strings.Lines(stderr) {
+		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "rsync error: ") && !strings.HasPrefix(line, "rsync warning: ") &&
+			!vanishedLine.MatchString(line) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p Pass) failsOnVanished() bool {

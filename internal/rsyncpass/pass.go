@@ -3,11 +3,15 @@
 // for the pass and gone after it.
 //
 // A pass goes through steps that know nothing of each other: survey asks both
-// hosts, plan makes files and command lines of the answers, admit and dismiss
-// look after the key, pull runs one command, and outcome and stats read what it
-// left. How the command is kept running is the business of pull alone.
+// hosts, plan makes files of the answers, admit and dismiss look after the key,
+// run starts the job that does the work on the new host (pass.sh and chain.sh)
+// or takes over one that is under way, and report and outcome read what it left.
 //
-// It may import internal/host and internal/sh and nothing else of this module.
+// The passes over the same paths between the same hosts are a chain. Each keeps
+// a manifest of the source, so that the next copies what has changed since and
+// takes away what is gone, and of all else on the new host touches nothing.
+//
+// It may import internal/job, internal/host and internal/sh and nothing else of this module.
 package rsyncpass
 
 import (
@@ -31,14 +35,22 @@ type Pass struct {
 	BandwidthLimit int64    // KiB a second (--bwlimit); 0 is none
 	Compress       bool     // -z
 
+	// Delete is what happens on the new host to what an earlier pass of the
+	// chain has brought and the old host no longer has, and to what is
+	// overwritten: "trash" (also ""), "purge", or "none", which deletes nothing.
+	Delete string
+	// MaxChanges is how many changes since the chain's last pass are not too
+	// many; 0 is any number.
+	MaxChanges int64
+
 	// Final says that nothing changes on the old host any more. A file that
 	// vanishes under the pass is then an error instead of a warning.
 	Final bool
 	// Vanished is "warn" or "fail" for vanished files; "" follows Final.
 	Vanished string
-	// UnknownOwners is what happens when files belong to users or groups that
-	// the new host does not know: "fail" (also ""), "warn", or "ignore", which
-	// spares the search for them.
+	// UnknownOwners is what happens when files that are to be copied belong to
+	// users or groups that the new host does not know: "fail" (also ""), "warn",
+	// or "ignore".
 	UnknownOwners string
 
 	FromAddress string   // address under which the new host reaches the old; "" is the provider's own
@@ -144,7 +156,7 @@ func overlapping(directories []string) (one, other string, overlap bool) {
 }
 
 // chain names what the passes of a chain have in common: the hosts by their
-// addresses, and the paths. It is the same in every run, so that the next one
+// addresses, and the paths. Of those there is one at a time. It is the same in every run, so that the next one
 // finds what a run that was cut off has left behind.
 func (p Pass) chain(from, to string) string {
 	sum := sha256.New()
@@ -155,11 +167,30 @@ func (p Pass) chain(from, to string) string {
 	return hex.EncodeToString(sum.Sum(nil))[:12]
 }
 
+// manifests names the directory of a chain's manifests. They are of no use to
+// passes that leave out something else.
+func (p Pass) manifests(chain string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q", chain, p.Excludes))
+	return hex.EncodeToString(sum[:])[:12]
+}
+
+// digest names all of a pass that matters to what it does. A job with the same
+// digest does what another would do.
+func (p Pass) digest() string {
+	p.ID = ""
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", fmt.Sprintf("%+v", p)))
+	return hex.EncodeToString(sum[:])[:16]
+}
+
 // logs is the directory of the passes' logs on the new host.
 const logs = "/var/lib/cutover/passes"
 
 // LogPath is where the new host keeps rsync's log of a pass.
 func LogPath(id string) string { return logs + "/" + id + ".log" }
+
+// TrashPath is where the new host keeps what a pass has deleted or overwritten,
+// below it a directory for each path, by its number from 1.
+func TrashPath(id string) string { return "/var/lib/cutover/trash/" + id }
 
 // keyLifetime is how long the old host lets a key in at the longest, should
 // nobody take it away. A pass may take longer: sshd asks only at the start of
@@ -174,6 +205,9 @@ type Result struct {
 	FromRsync         string // version on the old host, such as "3.2.3"
 	ToRsync           string // version on the new host
 	LogPath           string // on the new host
+	Changes           int64  // entries new, different or gone since the last pass of the chain
+	TrashPath         string // on the new host; "" where nothing was put there
+	TrashBytes        int64  // on disk
 	Vanished          int64  // files that went away under the pass
 	Warnings          []string
 }
@@ -183,4 +217,6 @@ type PathResult struct {
 	Path
 	Started, Finished time.Time
 	Stats             Stats
+	Changes           int64
+	Whole             bool // everything was compared, not only what has changed since the last pass
 }

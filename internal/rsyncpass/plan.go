@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/job"
 )
 
 // plan is everything that a pass writes and runs, settled before anything is
@@ -24,11 +25,12 @@ type plan struct {
 	login            login
 	until            int64 // seconds since 1970 by the old host's clock
 
-	sshConfig  string // with %DIR% for the pass's directory on the new host
+	sshConfig  string // with %DIR% for the job's directory on the new host
 	knownHosts string
 	readable   []string // directories of the old host, by their real names
+	excludes   string   // for serve.sh
 
-	rsync []string // the command without what differs from path to path
+	rsync []string // the options of every rsync of the pass
 }
 
 // oldAlias is what the pass's ssh_config calls the old host.
@@ -77,7 +79,8 @@ func (p Pass) plan(s survey) (plan, error) {
 	for _, each := range s.old.paths {
 		l.readable = append(l.readable, each.real)
 	}
-	l.rsync = p.rsync(s)
+	l.excludes = p.excludeRules()
+	l.rsync = p.rsyncOptions(s)
 	return l, nil
 }
 
@@ -172,9 +175,10 @@ func (p Pass) sshConfig(l plan, s survey, sshd version) (string, error) {
 	return strings.Join(lines, "\n"), nil
 }
 
-// rsync is the command up to what differs from path to path. Owners go by
-// name: --numeric-ids is left out on purpose.
-func (p Pass) rsync(s survey) []string {
+// rsyncOptions are those of every rsync of the pass. Owners go by name:
+// --numeric-ids is left out on purpose. What is excluded is not listed, so
+// rsync need not know of it.
+func (p Pass) rsyncOptions(s survey) []string {
 	keep := "-aH"
 	if s.acls() {
 		keep += "A"
@@ -182,32 +186,49 @@ func (p Pass) rsync(s survey) []string {
 	if s.xattrs() {
 		keep += "X"
 	}
-	argv := []string{
-		// Some builds protect the arguments by default: they would then travel
-		// where the forced command on the old host does not see them.
-		"env", "RSYNC_PROTECT_ARGS=0",
-		"rsync", keep, "--sparse", "--partial-dir=.cutover-partial", "--stats", "--no-human-readable",
-		"--log-file=" + LogPath(p.ID),
+	options := []string{keep, "--sparse", "--partial-dir=.cutover-partial", "--stats", "--no-human-readable"}
+	if s.new.rsync.atLeast(3, 1, 3) {
+		// Times count to the nanosecond: without this a file that was made within
+		// the second in which the other was changed would keep its time.
+		options = append(options, "--modify-window=-1")
 	}
 	if p.Compress {
-		argv = append(argv, "--compress")
+		options = append(options, "--compress")
 	}
 	if p.BandwidthLimit > 0 {
-		argv = append(argv, "--bwlimit="+strconv.FormatInt(p.BandwidthLimit, 10))
+		options = append(options, "--bwlimit="+strconv.FormatInt(p.BandwidthLimit, 10))
 	}
-	for _, pattern := range p.Excludes {
-		argv = append(argv, "--exclude="+pattern)
-	}
-	return argv
+	return options
 }
 
-// forPath is the command for path number i, counted from 0. The old host knows
-// the directories by their numbers from 1, so that no name has to survive the
-// quoting of two shells, and no other name can be asked for.
-func (l plan) forPath(dir string, i int, target string) []string {
-	argv := append([]string{}, l.rsync...)
-	return append(argv, "--rsh=ssh -F "+dir+"/ssh_config", oldAlias+":"+strconv.Itoa(i+1)+"/", target+"/")
+// job is the job that does the work on the new host, where the targets have the
+// given real names.
+func (p Pass) job(l plan, targets []string) job.Spec {
+	deletion, owners := p.Delete, p.UnknownOwners
+	if deletion == "" {
+		deletion = "trash"
+	}
+	if owners == "" {
+		owners = "fail"
+	}
+	return job.Spec{
+		Name:     l.job(),
+		Token:    p.digest() + " " + p.ID,
+		Script:   passScript,
+		Writable: append([]string{base}, targets...),
+		Files: map[string]string{
+			"chain": p.manifests(l.chain), "id": p.ID,
+			"key_type": l.keyType, "key_bits": l.keyBits, "comment": l.comment,
+			"ssh_config": l.sshConfig + "\n", "known_hosts": l.knownHosts,
+			"options": strings.Join(l.rsync, "\n") + "\n", "targets": strings.Join(targets, "\n") + "\n",
+			"delete": deletion, "owners": owners,
+			"classify.awk": classifyText, "verdict.awk": verdictText, "remove.sh": removeText,
+		},
+	}
 }
+
+// job names the jobs of the chain.
+func (l plan) job() string { return "pass-" + l.chain }
 
 // version is a version of OpenSSH; the zero value is one before all others.
 type version struct{ major, minor int }

@@ -11,12 +11,14 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/job"
 )
 
 const (
 	edKey  = "ssh-ed25519 AAAAold"
 	chain  = "36e554a1ca71"
-	runDir = "/run/cutover/pass-" + chain
+	jobDir = "/run/cutover/job-pass-" + chain
+	name   = "pass-" + chain
 )
 
 // recorded is a Fake that keeps the commands in full; as the Fake shows them,
@@ -65,9 +67,6 @@ hostkey	ssh-rsa BBBBold
 hostkey	ssh-ed25519 AAAAold
 path	1	directory	/home	5000	/	200
 path	2	directory	/var/mail	5000	/	200
-owner	user	root
-owner	user	anna
-owner	group	mail
 `
 
 const newAnswer = `os	debian
@@ -86,9 +85,10 @@ path	2	missing	/var	100000	/	9000	8000
 var thePass = Pass{ID: "ab12", Paths: []Path{{Source: "/home"}, {Source: "/var/mail", Target: "/var/spool/mail"}}}
 
 const (
-	surveyOld = "rsyncpass/survey_old.sh root '' new.example.net owners /home /var/mail"
+	surveyOld = "rsyncpass/survey_old.sh root '' new.example.net /home /var/mail"
 	surveyNew = "rsyncpass/survey_new.sh /home /var/spool/mail"
-	ran       = "cutover-started 2026-11-23T14:00:00Z\nNumber of files: 10 (reg: 8, dir: 2)\nNumber of regular files transferred: 4\nTotal bytes sent: 10\nTotal bytes received: 90\ncutover-finished 2026-11-23T14:00:05Z\n"
+	ran       = "begin\t1\t1795442400\nhow\t1\tchanges\nchanges\t1\t7\nstat\t1\tNumber of regular files transferred: 4\nstat\t1\tTotal bytes sent: 10\nstat\t1\tTotal bytes received: 90\n" +
+		"ran\t1\tnew\t0\nseen\t1\t10\t8\t2\t0\t0\t5000\nend\t1\t1795442405\n"
 )
 
 // short is a command as a Fake knows it, however long it is.
@@ -110,60 +110,104 @@ func (p Pass) mustPlan(t *testing.T, from, to *recorded) plan {
 	return l
 }
 
-// expectStart expects all up to the first rsync.
+// expectStart expects all up to the job's start.
 func expectStart(t *testing.T, from, to *recorded, p Pass) {
 	t.Helper()
 	from.Expect(surveyOld).Prints(oldAnswer)
-	to.Expect(surveyNew).WithStdin("group mail\nuser anna\nuser root\n").Prints(newAnswer)
-	l := p.mustPlan(t, from, to)
-	to.Expect(short(prepareScript, l.chain, LogPath(thePass.ID), "ed25519", "", l.comment, l.sshConfig, "/home", "/var/spool/mail")).
-		WithStdin(l.knownHosts).Prints(runDir + "\nssh-ed25519 CCCC " + l.comment + "\n")
-	from.Expect(l.admitted())
-	to.Expect("ssh -F " + runDir + "/ssh_config cutover-old cutover-hello").Prints("cutover-pass is ready\n")
+	to.Expect(surveyNew).Prints(newAnswer)
+	to.Expect(look(0, "public")).Prints("phase none\n")
+	to.Expect("rsyncpass/prepare.sh /home /var/spool/mail").Prints("/home\n/var/spool/mail\n")
+	to.Expect(startOf(t, from, to, p))
+	expectAdmission(t, from, to, p)
 }
 
-func expectPull(t *testing.T, from, to *recorded, p Pass, i int) *hosttest.Call {
+// expectAdmission expects that the job's key is let in, and the job told so.
+func expectAdmission(t *testing.T, from, to *recorded, p Pass) {
 	t.Helper()
-	return to.Expect(short(pullScript, p.mustPlan(t, from, to).forPath(runDir, i, p.Paths[i].target())...))
+	l := p.mustPlan(t, from, to)
+	to.Expect(look(5, "public")).Prints("phase running\ntoken " + p.token() + "\nfile " + jobDir + "\nfile ssh-ed25519 CCCC " + l.comment + "\n")
+	from.Expect(l.admitted())
+	to.Expect("ssh -F " + jobDir + "/ssh_config cutover-old cutover-hello").Prints("cutover-pass is ready\n")
+	to.Expect("job/job.sh put " + name + " '" + p.token() + "' go").WithStdin("go\n")
+}
+
+// startOf is the command that starts the job, as a Fake knows it.
+func startOf(t *testing.T, from, to *recorded, p Pass) string {
+	t.Helper()
+	h := &recorded{Fake: hosttest.New(t)}
+	starting := &seeing{h}
+	_ = job.Start(context.Background(), starting, p.job(p.mustPlan(t, from, to), []string{"/home", "/var/spool/mail"}))
+	return starting.seen[0][0]
+}
+
+// seeing notes commands as a Fake knows them, and runs none.
+type seeing struct{ *recorded }
+
+func (s *seeing) Run(_ context.Context, cmd host.Command) (host.Result, error) {
+	s.seen = append(s.seen, []string{cmd.String()})
+	return host.Result{}, nil
+}
+
+func (p Pass) token() string { return p.digest() + " " + p.ID }
+
+func look(seconds int, awaited string) string {
+	if awaited == "" {
+		awaited = "''"
+	}
+	return fmt.Sprintf("job/job.sh look %s %d %s", name, seconds, awaited)
+}
+
+// ended is what a job that has ended says.
+func ended(p Pass, code int, result string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "phase ended\ntoken %s\ncode %d\n", p.token(), code)
+	for line := range strings.Lines(result) {
+		b.WriteString("result " + line)
+	}
+	return b.String()
+}
+
+func expectResult(to *recorded, p Pass, code int, result string) {
+	to.Expect(look(5, "")).Prints(ended(p, code, result))
+	to.Expect("job/job.sh remove " + name + " '" + p.token() + "'")
 }
 
 // admitted is the command that lets the key in, as a Fake knows it.
 func (l plan) admitted() string {
-	return short(keysScript, "admit", l.chain, "root", "/root", ".ssh/authorized_keys", l.options+" ssh-ed25519 CCCC "+l.comment, strconv.FormatInt(l.until, 10), serveText)
-}
-
-func expectEnd(from, to *recorded) {
-	from.Expect("rsyncpass/keys.sh dismiss " + chain)
-	to.Expect("rsyncpass/clear.sh " + chain)
+	return short(keysScript, "admit", l.chain, "root", "/root", ".ssh/authorized_keys", l.options+" ssh-ed25519 CCCC "+l.comment, strconv.FormatInt(l.until, 10), serveText, l.excludes)
 }
 
 func TestRun(t *testing.T) {
 	t.Parallel()
 	from, to := twoHosts(t)
 	expectStart(t, from, to, thePass)
-	expectPull(t, from, to, thePass, 0).Prints(ran)
-	expectPull(t, from, to, thePass, 1).Prints(ran)
-	expectEnd(from, to)
-	result, err := Run(context.Background(), from, to, thePass)
+	to.Expect(look(5, "")).Prints("phase running\ntoken " + thePass.token() + "\nstatus copying path 1 of 2\n")
+	expectResult(to, thePass, 0, ran+strings.ReplaceAll(ran, "\t1\t", "\t2\t")+"trash\t12\n")
+	from.Expect(dismissal)
+	var shown []string
+	result, err := Run(context.Background(), from, to, thePass, func(status string) { shown = append(shown, status) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Total.Files != 20 || result.Total.Transferred != 8 || result.Total.Rate() != 20 || len(result.Paths) != 2 || result.Paths[1].Target != "/var/spool/mail" {
+	if result.Total.Files != 20 || result.Total.Transferred != 8 || result.Total.Rate() != 40 || len(result.Paths) != 2 || result.Paths[1].Target != "/var/spool/mail" {
 		t.Errorf("result %+v", result)
 	}
-	if result.FromRsync != "3.2.3" || result.ToRsync != "3.4.1" || result.LogPath != "/var/lib/cutover/passes/ab12.log" || len(result.Warnings) != 0 {
+	if result.FromRsync != "3.2.3" || result.ToRsync != "3.4.1" || result.LogPath != "/var/lib/cutover/passes/ab12.log" || len(result.Warnings) != 0 ||
+		result.Changes != 14 || result.TrashBytes != 12288 || result.TrashPath != "/var/lib/cutover/trash/ab12" {
 		t.Errorf("result %+v", result)
+	}
+	if strings.Join(shown, "") != "copying path 1 of 2" {
+		t.Errorf("shown %q", shown)
 	}
 
 	const wantLine = `restrict,from="192.0.2.2,2001:db8::2",expiry-time="20261124151500",command="sh /var/lib/cutover/pass-` + chain + `/serve login" ssh-ed25519 CCCC cutover-pass-` + chain
 	if admits := from.find(t, "rsyncpass/keys.sh"); len(admits) != 2 || admits[0][5] != wantLine || admits[0][6] != "1795529700" ||
-		admits[0][7] != serveText || strings.Join(admits[0][8:], " ") != "/home /var/mail" {
+		admits[0][7] != serveText || admits[0][8] != "" || strings.Join(admits[0][9:], " ") != "/home /var/mail" {
 		t.Errorf("the key is let in by\n%q\nwant the line\n%s", admits, wantLine)
 	}
-	const wantPull = "env RSYNC_PROTECT_ARGS=0 rsync -aHAX --sparse --partial-dir=.cutover-partial --stats --no-human-readable " +
-		"--log-file=/var/lib/cutover/passes/ab12.log --rsh=ssh -F " + runDir + "/ssh_config cutover-old:2/ /var/spool/mail/"
-	if pulls := to.find(t, "rsyncpass/pull.sh"); len(pulls) != 2 || strings.Join(pulls[1], " ") != wantPull {
-		t.Errorf("pulls %q\nwant %s", pulls, wantPull)
+	files := thePass.job(thePass.mustPlan(t, from, to), []string{"/home", "/var/spool/mail"}).Files
+	if got := files["options"]; got != "-aHAX\n--sparse\n--partial-dir=.cutover-partial\n--stats\n--no-human-readable\n--modify-window=-1\n" {
+		t.Errorf("rsync's options:\n%s", got)
 	}
 	const wantConfig = `# Written for one cutover sync pass, and gone after it.
 IgnoreUnknown UpdateHostKeys,IdentityAgent,RequestTTY
@@ -188,14 +232,100 @@ ForwardX11 no
 Compression no
 ConnectTimeout 20
 ServerAliveInterval 15
-ServerAliveCountMax 4`
-	prepares := to.find(t, "rsyncpass/prepare.sh")
-	if len(prepares) != 1 || prepares[0][5] != wantConfig {
-		t.Errorf("ssh_config is\n%s\nwant\n%s", prepares[0][5], wantConfig)
+ServerAliveCountMax 4
+`
+	if files["ssh_config"] != wantConfig {
+		t.Errorf("ssh_config is\n%s\nwant\n%s", files["ssh_config"], wantConfig)
 	}
 	const wantKnown = "cutover-pass-" + chain + " ssh-ed25519 AAAAold\ncutover-pass-" + chain + " ssh-rsa BBBBold\n"
-	if got := thePass.mustPlan(t, from, to).knownHosts; got != wantKnown {
-		t.Errorf("known_hosts is\n%s\nwant\n%s", got, wantKnown)
+	if files["known_hosts"] != wantKnown || files["delete"] != "trash" || files["owners"] != "fail" {
+		t.Errorf("known_hosts is\n%s\nwant\n%s", files["known_hosts"], wantKnown)
+	}
+}
+
+const dismissal = "rsyncpass/keys.sh dismiss " + chain
+
+// A pass that another run has begun is taken over, where it does the same; a
+// last pass runs once more, for that one may have begun too early.
+func TestTakingOver(t *testing.T) {
+	t.Parallel()
+	other, final, different := thePass, thePass, thePass
+	other.ID = "zz99"
+	final.Final = true
+	different.Compress = true
+	otherFinal := final
+	otherFinal.ID = "zz99"
+	running := func(p Pass) string { return "phase running\ntoken " + p.token() + "\n" }
+	begin := func(from, to *recorded) {
+		from.Expect(surveyOld).Prints(oldAnswer)
+		to.Expect(surveyNew).Prints(newAnswer)
+	}
+	const claim = "rsyncpass/claim.sh zz99 ab12"
+	again := func(t *testing.T, from, to *recorded, p Pass) {
+		t.Helper()
+		to.Expect(look(0, "public")).Prints("phase none\n")
+		to.Expect("rsyncpass/prepare.sh /home /var/spool/mail").Prints("/home\n/var/spool/mail\n")
+		to.Expect(startOf(t, from, to, p))
+		expectAdmission(t, from, to, p)
+		expectResult(to, p, 0, ran)
+	}
+	for what, c := range map[string]struct {
+		pass   Pass
+		expect func(t *testing.T, from, to *recorded)
+	}{
+		"one that runs": {thePass, func(_ *testing.T, _, to *recorded) {
+			to.Expect(look(0, "public")).Prints(running(other))
+			to.Expect(look(5, "public")).Prints(ended(other, 0, ran))
+			to.Expect("job/job.sh remove " + name + " '" + other.token() + "'")
+			to.Expect(claim)
+		}},
+		"one that waits for its key": {thePass, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints(running(thePass) + "file " + jobDir + "\nfile ssh-ed25519 CCCC x\n")
+			expectAdmission(t, from, to, thePass)
+			expectResult(to, thePass, 0, ran)
+		}},
+		"a last one": {final, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints(running(otherFinal))
+			to.Expect(look(5, "public")).Prints(ended(otherFinal, 0, ran))
+			to.Expect("job/job.sh remove " + name + " '" + otherFinal.token() + "'")
+			to.Expect(claim)
+			again(t, from, to, final)
+		}},
+		"one that does something else": {thePass, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints(running(different))
+			to.Expect(look(5, "")).Prints(ended(different, 0, ran))
+			to.Expect("job/job.sh remove " + name + " '" + different.token() + "'")
+			again(t, from, to, thePass)
+		}},
+		"one that has ended": {thePass, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints(ended(other, 0, ran))
+			to.Expect("job/job.sh remove " + name + " '" + other.token() + "'")
+			to.Expect(claim)
+			again(t, from, to, thePass)
+		}},
+		"one whose result another run got": {thePass, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints(running(thePass))
+			to.Expect(look(5, "public")).Prints(ended(thePass, 0, ran))
+			to.Expect("job/job.sh remove "+name+" '"+thePass.token()+"'").Exits(3, "")
+			again(t, from, to, thePass)
+		}},
+		"one that was quicker to start": {thePass, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints("phase none\n")
+			to.Expect("rsyncpass/prepare.sh /home /var/spool/mail").Prints("/home\n/var/spool/mail\n")
+			to.Expect(startOf(t, from, to, thePass)).Exits(75, "")
+			again(t, from, to, thePass)
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			from, to := twoHosts(t)
+			begin(from, to)
+			c.expect(t, from, to)
+			from.Expect(dismissal)
+			if result, err := Run(context.Background(), from, to, c.pass, nil); err != nil || result.Total.Files != 10 {
+				t.Errorf("%+v, %v", result, err)
+			}
+		})
 	}
 }
 
@@ -230,8 +360,8 @@ func TestOptionsReachRsync(t *testing.T) {
 	p.Compress, p.BandwidthLimit, p.Excludes = true, 500, []string{"*.tmp", "/a b'c"}
 	p.FromAddress, p.FromPort, p.SeenAs = "old.internal", 2222, []string{"198.51.100.7"}
 	l := p.mustPlan(t, from, to)
-	if got := strings.Join(l.forPath("/d", 0, "/home"), "|"); !strings.Contains(got, "|--compress|--bwlimit=500|--exclude=*.tmp|--exclude=/a b'c|--rsh=ssh -F /d/ssh_config|cutover-old:1/|/home/") {
-		t.Errorf("command %s", got)
+	if got := strings.Join(l.rsync, "|"); !strings.HasSuffix(got, "|--compress|--bwlimit=500") || l.excludes != `a \./(.*/)?[^/]*\.tmp`+"\n"+`a \./a b'c`+"\n" {
+		t.Errorf("options %s, excludes %s", got, l.excludes)
 	}
 	if !strings.Contains(l.sshConfig, "\nHostName old.internal\nPort 2222\n") || !strings.Contains(l.options, `from="192.0.2.2,2001:db8::2,198.51.100.7"`) {
 		t.Errorf("ssh_config\n%s\noptions %s", l.sshConfig, l.options)
@@ -242,43 +372,67 @@ func TestEndings(t *testing.T) {
 	t.Parallel()
 	final := thePass
 	final.Final = true
-	vanished := "file has vanished: \"/home/anna/mail/new/1\"\ndirectory has vanished: \"/home/x\"\nrsync warning: some files vanished before they could be transferred (code 24) at main.c\n"
+	few := thePass
+	few.MaxChanges = 6
+	warn := thePass
+	warn.UnknownOwners = "warn"
+	vanished := "file has vanished: \"/home/anna/mail/new/1\"\nrsync: [sender] link_stat \"/home/x\" failed: No such file or directory (2)\nrsync error: some files/attrs were not transferred (code 23) at main.c\n"
+	const unknown = "unknown\tuser\tanna\t12\nunknown\tgroup\tmail\t1\n"
 	tests := map[string]struct {
 		pass     Pass
-		code     int
+		what     string
+		code     int // of the step
 		stderr   string
+		more     string // of the result
 		measured bool
-		second   bool   // whether the second path is still copied
-		warns    string // in the result
+		warns    string
 		says     []string
 	}{
-		"vanished":       {thePass, 24, vanished, false, true, "2 files of /home", nil},
-		"vanished final": {final, 24, vanished, false, true, "", []string{"2 files of /home on host \"old\" went away", "still writes"}},
-		"partial": {thePass, 23, "rsync: [sender] read errors mapping \"/home/a\": Input/output error (5)\nrsync error: some files/attrs were not transferred (code 23)\n",
-			false, true, "", []string{"a part of /home could not be copied", "Input/output error", "passes/ab12.log"}},
-		"full": {thePass, 11, "rsync: [receiver] write failed on \"/home/a\": No space left on device (28)\nrsync error: error in file IO (code 11)\n",
-			true, false, "", []string{"the file system of /home on host \"new\" is full: 97.7 MiB of 195.3 MiB are still to come", "No space left"}},
-		"network": {thePass, 12, "rsync: connection unexpectedly closed (1234 bytes received so far) [receiver]\nrsync error: error in rsync protocol data stream (code 12)\n",
-			false, false, "", []string{"the connection from host \"new\" to host \"old\" broke off", "connection unexpectedly closed"}},
-		"ssh":    {thePass, 255, "Timeout, server 192.0.2.1 not responding.\n", false, false, "", []string{"broke off", "not responding"}},
-		"killed": {thePass, 20, "rsync error: received SIGINT, SIGTERM, or SIGHUP (code 20)\n", false, false, "", []string{"was cancelled while it copied /home"}},
-		"usage":  {thePass, 1, "rsync: --foo: unknown option\n", false, false, "", []string{"exit code 1", "unknown option"}},
+		"vanished":       {thePass, "new", 23, vanished, "", false, "2 files of /home", nil},
+		"vanished final": {final, "new", 24, vanished, "", false, "", []string{"2 files of /home on host \"old\" went away", "still writes"}},
+		"partial": {thePass, "new", 23, "rsync: [sender] read errors mapping \"/home/a\": Input/output error (5)\nrsync error: some files/attrs were not transferred (code 23)\n", "",
+			false, "", []string{"a part of /home could not be copied", "Input/output error", "passes/ab12.log"}},
+		"full": {thePass, "new", 11, "rsync: [receiver] write failed on \"/home/a\": No space left on device (28)\nrsync error: error in file IO (code 11)\n", "",
+			true, "", []string{"the file system of /home on host \"new\" is full: 97.7 MiB of 195.3 MiB are still to come", "No space left"}},
+		"network": {thePass, "new", 12, "rsync: connection unexpectedly closed (1234 bytes received so far) [receiver]\nrsync error: error in rsync protocol data stream (code 12)\n", "",
+			false, "", []string{"the connection from host \"new\" to host \"old\" broke off", "connection unexpectedly closed"}},
+		"ssh":     {thePass, "list", 255, "Timeout, server 192.0.2.1 not responding.\n", "", false, "", []string{"broke off", "not responding"}},
+		"listing": {thePass, "list", 1, "find: './x': Permission denied\n", "", false, "", []string{"could not be listed as a whole, so nothing was copied", "Permission denied"}},
+		"delete":  {thePass, "delete", 1, "rm: cannot remove './x': Read-only file system\n", "", false, "", []string{"not all that is gone from /home", "Read-only"}},
+		"usage":   {thePass, "new", 1, "rsync: --foo: unknown option\n", "", false, "", []string{"exit code 1", "unknown option"}},
+		"changes": {few, "new", 0, "", "", false, "", []string{"the pass is done, but it found 7 changes", "max_changes allows (6)"}},
+		"owners": {thePass, "new", 0, "", unknown, false, "", []string{
+			`host "new" does not know these owners of files in the paths: user anna (12 files), group mail (1 files)`, `Create them on "new" first`}},
+		"owners to warn of": {warn, "new", 0, "", unknown, false, "user anna (12 files)", nil},
+		"lost manifest":     {thePass, "new", 0, "", "how\t1\tlost\n", false, "cannot be read any more; everything was compared anew", nil},
+		"other tree":        {thePass, "new", 0, "", "how\t1\tother\n", false, "another directory", nil},
+		"kind":              {thePass, "new", 0, "", "kind\t1\tnfs4\nhow\t1\tuntrusted\n", false, "of the kind nfs4", nil},
+		"final and first":   {final, "new", 0, "", "how\t1\tfirst\n", false, "no earlier pass over the same paths, targets and excludes has brought /home", nil},
+		"kept":              {thePass, "new", 0, "", "deleted\t1\t0\t0\t1\nkept\t1\t./a\n", false, "stay on the new one, where they have been changed since: a", nil},
+		"garbage":           {thePass, "new", 0, "", "stat\t9\tx\n", false, "", []string{"a result that cannot be read"}},
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
+	for what, test := range tests {
+		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			from, to := twoHosts(t)
 			expectStart(t, from, to, test.pass)
-			expectPull(t, from, to, test.pass, 0).Prints(ran).Exits(test.code, test.stderr)
+			var result strings.Builder
+			result.WriteString(ran)
+			for line := range strings.Lines(test.stderr) {
+				result.WriteString("said\t1\t" + line)
+			}
+			fmt.Fprintf(&result, "ran\t1\t%s\t%d\n%s", test.what, test.code, test.more)
+			exit := min(test.code, 1)
+			if test.stderr == vanished {
+				exit = 0 // the pass counts as done, and its manifest as good
+			}
+			expectResult(to, test.pass, exit, result.String())
 			if test.measured {
 				from.Expect("rsyncpass/measure.sh /home").Prints("measured\t1\t200000\t50\n")
 				to.Expect("rsyncpass/measure.sh /home").Prints("measured\t1\t100000\t50\n")
 			}
-			if test.second {
-				expectPull(t, from, to, test.pass, 1).Prints(ran)
-			}
-			expectEnd(from, to)
-			result, err := Run(context.Background(), from, to, test.pass)
+			from.Expect(dismissal)
+			got, err := Run(context.Background(), from, to, test.pass, nil)
 			if (err == nil) != (len(test.says) == 0) {
 				t.Fatalf("error %v", err)
 			}
@@ -287,41 +441,43 @@ func TestEndings(t *testing.T) {
 					t.Errorf("the error does not say %q:\n%v", part, err)
 				}
 			}
-			if err != nil {
-				if code, ok := host.ExitCode(err); !ok || code != test.code {
-					t.Errorf("the error has lost the exit code: %d, %t", code, ok)
-				}
+			if code, ok := host.ExitCode(err); test.code != 0 && err != nil && (!ok || code != test.code) {
+				t.Errorf("the error has lost the exit code: %d, %t", code, ok)
 			}
-			if got := strings.Join(result.Warnings, "\n"); !strings.Contains(got, test.warns) || test.warns == "" && got != "" {
-				t.Errorf("warnings %q, want %q", got, test.warns)
-			}
-			if wants := map[bool]int{true: 2, false: 1}[test.second]; len(result.Paths) != wants || result.Total.Files != int64(10*wants) {
-				t.Errorf("%d paths done, %d files; want %d paths", len(result.Paths), result.Total.Files, wants)
+			if warned := strings.Join(got.Warnings, "\n"); !strings.Contains(warned, test.warns) || test.warns == "" && warned != "" {
+				t.Errorf("warnings %q, want %q", warned, test.warns)
 			}
 		})
 	}
+	t.Run("killed", func(t *testing.T) {
+		t.Parallel()
+		from, to := twoHosts(t)
+		expectStart(t, from, to, thePass)
+		to.Expect(look(5, "")).Prints("phase died\ntoken " + thePass.token() + "\nresult begin\t1\t1795442400\n")
+		to.Expect("job/job.sh remove " + name + " '" + thePass.token() + "'")
+		from.Expect(dismissal)
+		if _, err := Run(context.Background(), from, to, thePass, nil); err == nil || !strings.Contains(err.Error(), "was killed on host \"new\"") {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 // However the pass ends, both hosts are cleaned, and what could not be cleaned
 // is said.
 func TestCleanedUpWhateverHappens(t *testing.T) {
 	t.Parallel()
-	lost := errors.New("connection lost")
-	t.Run("admit fails", func(t *testing.T) {
-		t.Parallel()
-		from, to := twoHosts(t)
+	cancel := "job/job.sh cancel " + name + " '" + thePass.token() + "' 20"
+	remove := "job/job.sh remove " + name + " '" + thePass.token() + "'"
+	begin := func(t *testing.T, from, to *recorded) {
+		t.Helper()
 		from.Expect(surveyOld).Prints(oldAnswer)
 		to.Expect(surveyNew).Prints(newAnswer)
-		l := thePass.mustPlan(t, from, to)
-		to.Expect(short(prepareScript, l.chain, LogPath(thePass.ID), "ed25519", "", l.comment, l.sshConfig)).Prints(runDir + "\nssh-ed25519 CCCC " + l.comment + "\n")
-		from.Expect(l.admitted()).Fails(lost)
-		from.Expect("rsyncpass/keys.sh dismiss " + chain).Fails(lost)
-		to.Expect("rsyncpass/clear.sh " + chain)
-		_, err := Run(context.Background(), from, to, thePass)
-		if !errors.Is(err, lost) || !strings.Contains(err.Error(), "may still be let in on host \"old\", by the line that ends in cutover-pass-"+chain) {
-			t.Errorf("error %v", err)
-		}
-	})
+		to.Expect(look(0, "public")).Prints("phase none\n")
+		to.Expect("rsyncpass/prepare.sh /home /var/spool/mail").Prints("/home\n/var/spool/mail\n")
+		to.Expect(startOf(t, from, to, thePass))
+		to.Expect(look(5, "public")).Prints("phase running\ntoken " + thePass.token() + "\nfile " + jobDir + "\nfile ssh-ed25519 CCCC cutover-pass-" + chain + "\n")
+		from.Expect(thePass.mustPlan(t, from, to).admitted())
+	}
 	t.Run("way is blocked", func(t *testing.T) {
 		t.Parallel()
 		for stderr, says := range map[string]string{
@@ -330,43 +486,53 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 			"Host key verification failed.\n":                                "another machine answers there",
 		} {
 			from, to := twoHosts(t)
-			from.Expect(surveyOld).Prints(oldAnswer)
-			to.Expect(surveyNew).Prints(newAnswer)
-			l := thePass.mustPlan(t, from, to)
-			to.Expect(short(prepareScript, l.chain, LogPath(thePass.ID), "ed25519", "", l.comment, l.sshConfig)).Prints(runDir + "\nssh-ed25519 CCCC " + l.comment + "\n")
-			from.Expect(l.admitted())
-			to.Expect("ssh -F "+runDir+"/ssh_config cutover-old cutover-hello").Exits(255, stderr)
-			expectEnd(from, to)
-			_, err := Run(context.Background(), from, to, thePass)
+			begin(t, from, to)
+			to.Expect("ssh -F "+jobDir+"/ssh_config cutover-old cutover-hello").Exits(255, stderr)
+			to.Expect(cancel)
+			to.Expect(remove)
+			from.Expect(dismissal)
+			_, err := Run(context.Background(), from, to, thePass, nil)
 			if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "192.0.2.1:22") || !strings.Contains(err.Error(), strings.TrimSpace(stderr)) {
 				t.Errorf("%s: error %v", stderr, err)
 			}
 		}
 	})
+	t.Run("dismissal fails", func(t *testing.T) {
+		t.Parallel()
+		lost := errors.New("connection lost")
+		from, to := twoHosts(t)
+		expectStart(t, from, to, thePass)
+		expectResult(to, thePass, 0, ran)
+		from.Expect(dismissal).Fails(lost)
+		_, err := Run(context.Background(), from, to, thePass, nil)
+		if !errors.Is(err, lost) || !strings.Contains(err.Error(), "may still be let in on host \"old\", by the line that ends in cutover-pass-"+chain) {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("cancelled", func(t *testing.T) {
 		t.Parallel()
 		from, to := twoHosts(t)
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, stop := context.WithCancel(context.Background())
 		expectStart(t, from, to, thePass)
-		expectPull(t, from, to, thePass, 0).Fails(fmt.Errorf("on host new: %w", context.Canceled))
-		expectEnd(from, to)
-		cancelling := &cancelOn{recorded: to, script: pullScript.Name, cancel: cancel}
-		_, err := Run(ctx, from, cancelling, thePass)
+		to.Expect(cancel)
+		to.Expect(remove)
+		from.Expect(dismissal)
+		_, err := Run(ctx, from, &cancelOn{recorded: to, command: "put", cancel: stop}, thePass, nil)
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was cancelled while it copied /home") {
 			t.Errorf("error %v", err)
 		}
 	})
 }
 
-// cancelOn cancels when a script is run.
+// cancelOn cancels when the job is told something.
 type cancelOn struct {
 	*recorded
-	script string
-	cancel context.CancelFunc
+	command string // of job.sh
+	cancel  context.CancelFunc
 }
 
 func (c *cancelOn) Run(ctx context.Context, cmd host.Command) (host.Result, error) {
-	if cmd.Script.Name == c.script {
+	if len(cmd.Argv) > 0 && cmd.Argv[0] == c.command {
 		result, err := c.recorded.Run(ctx, cmd)
 		c.cancel()
 		return result, err
@@ -385,13 +551,12 @@ func TestPreflight(t *testing.T) {
 	}{
 		"no rsync": {thePass, replace("rsync\trsync", "nothing\trsync"), replace("rsync\trsync", "nothing\trsync", "os\tdebian", "os\trocky rhel centos fedora"),
 			[]string{`host "old" has no rsync; install it there: apt-get install rsync`, `host "new" has no rsync; install it there: dnf install rsync`}},
-		"no ssh":         {thePass, replace(), replace("ssh\tOpenSSH", "nothing\t"), []string{`host "new" has no ssh or no ssh-keygen`, "apt-get install openssh-client"}},
-		"missing":        {thePass, replace("path\t1\tdirectory", "path\t1\tmissing", "path\t2\tdirectory", "path\t2\tother"), replace(), []string{`host "old" has no directory /home`, "/var/mail on host \"old\" is not a directory"}},
-		"target a file":  {thePass, replace(), replace("path\t1\tdirectory", "path\t1\tother"), []string{"/home on host \"new\" is there already, and is not a directory"}},
-		"same place":     {thePass, replace("\t/var/mail\t", "\t/home/mail\t"), replace(), []string{"/home and /home/mail: what is in both"}},
-		"link to root":   {thePass, replace("directory\t/home", "directory\t/"), replace(), []string{"a symbolic link to /"}},
-		"no login":       {thePass, replace("login\t", "permitrootlogin\tno\nnothing\t"), replace(), []string{"PermitRootLogin is no", "NOPASSWD"}},
-		"unknown owners": {thePass, replace(), replace("path\t1", "unknown\tuser\tanna\nunknown\tgroup\tmail\npath\t1"), []string{`host "new" does not know these owners of files in the paths: user anna, group mail`, `Create them on "new" first`}},
+		"no ssh":        {thePass, replace(), replace("ssh\tOpenSSH", "nothing\t"), []string{`host "new" has no ssh or no ssh-keygen`, "apt-get install openssh-client"}},
+		"missing":       {thePass, replace("path\t1\tdirectory", "path\t1\tmissing", "path\t2\tdirectory", "path\t2\tother"), replace(), []string{`host "old" has no directory /home`, "/var/mail on host \"old\" is not a directory"}},
+		"target a file": {thePass, replace(), replace("path\t1\tdirectory", "path\t1\tother"), []string{"/home on host \"new\" is there already, and is not a directory"}},
+		"same place":    {thePass, replace("\t/var/mail\t", "\t/home/mail\t"), replace(), []string{"/home and /home/mail: what is in both"}},
+		"link to root":  {thePass, replace("directory\t/home", "directory\t/"), replace(), []string{"a symbolic link to /"}},
+		"no login":      {thePass, replace("login\t", "permitrootlogin\tno\nnothing\t"), replace(), []string{"PermitRootLogin is no", "NOPASSWD"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -399,7 +564,7 @@ func TestPreflight(t *testing.T) {
 			from, to := twoHosts(t)
 			from.Expect(surveyOld).Prints(test.old.Replace(oldAnswer))
 			to.Expect(surveyNew).Prints(test.new.Replace(newAnswer))
-			_, err := Run(context.Background(), from, to, test.pass)
+			_, err := Run(context.Background(), from, to, test.pass, nil)
 			for _, part := range test.says {
 				if err == nil || !strings.Contains(err.Error(), part) {
 					t.Errorf("the error does not say %q:\n%v", part, err)
@@ -411,7 +576,7 @@ func TestPreflight(t *testing.T) {
 		t.Parallel()
 		from, to := twoHosts(t)
 		from.Expect(surveyOld).Prints("os\tdebian\n")
-		if _, err := Run(context.Background(), from, to, thePass); err == nil || !strings.Contains(err.Error(), "no full answer") {
+		if _, err := Run(context.Background(), from, to, thePass, nil); err == nil || !strings.Contains(err.Error(), "no full answer") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -458,13 +623,23 @@ func TestSpace(t *testing.T) {
 func TestForget(t *testing.T) {
 	t.Parallel()
 	_, to := twoHosts(t)
-	to.Expect("rsyncpass/forget.sh /var/lib/cutover/passes/ab12.log /home /var/spool/mail")
+	to.Expect("rsyncpass/forget.sh ab12 /home /var/spool/mail")
 	if err := Forget(context.Background(), nil, to, thePass, false); err != nil {
 		t.Error(err)
 	}
 	from, to := twoHosts(t)
-	expectEnd(from, to)
-	to.Expect("rsyncpass/forget.sh /var/lib/cutover/passes/ab12.log /home /var/spool/mail")
+	to.Expect(look(0, "")).Prints("phase running\ntoken " + thePass.token() + "\n")
+	to.Expect("job/job.sh cancel " + name + " '" + thePass.token() + "' 20")
+	to.Expect("job/job.sh remove " + name + " '" + thePass.token() + "'")
+	from.Expect(dismissal)
+	to.Expect("rsyncpass/forget.sh ab12 /home /var/spool/mail")
+	if err := Forget(context.Background(), from, to, thePass, true); err != nil {
+		t.Error(err)
+	}
+	// Another pass of the chain that is under way needs its key.
+	from, to = twoHosts(t)
+	to.Expect(look(0, "")).Prints("phase running\ntoken aaaa zz99\n")
+	to.Expect("rsyncpass/forget.sh ab12 /home /var/spool/mail")
 	if err := Forget(context.Background(), from, to, thePass, true); err != nil {
 		t.Error(err)
 	}

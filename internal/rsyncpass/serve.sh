@@ -1,5 +1,6 @@
-# What the key of one pass may do on the old host: read the directories of that
-# pass with rsync, and nothing else. sshd starts it as the forced command:
+# What the key of one pass may do on the old host: list the directories of that
+# pass and read them with rsync, and nothing else. sshd starts it as the forced
+# command:
 #
 #   sh .../serve login METHOD     METHOD is sudo, doas or nothing
 #
@@ -9,12 +10,22 @@
 # the file "paths" beside this script, and a slash ("1/"): its content is meant,
 # and rsync since 3.2.5 takes from a sender only what it has asked for.
 #
-# Exit code 126: refused.
+# Beside rsync's, the commands are
+#   cutover-hello      says that the way is open
+#   cutover-list N     lists directory number N: records of the fields path, type,
+#                      inode, ctime, size, mtime, mode, links, user and group, by
+#                      tabs, each with a NUL at its end; then a record
+#                      "cutover-end" with the kinds of its file systems
+#   cutover-want N     takes the list of what rsync is to read there, each path
+#                      with a NUL at its end; rsync calls it want-N
+#
+# Exit code 126: refused. 1: the listing is not complete.
 set -fu
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 
+own=${0%/*}
 refuse() {
 	printf 'cutover: this key may only read the directories of its pass with rsync; refused: %s\n' "$1" >&2
 	exit 126
@@ -38,6 +49,61 @@ if [ "$#" -eq 1 ] && [ "$1" = cutover-hello ]; then
 	echo 'cutover-pass is ready'
 	exit 0
 fi
+# directory NUMBER: sets path to the directory of that number.
+directory() {
+	case $1 in '' | 0* | *[!0-9]* | ?????*) refuse "$1" ;; esac
+	path=$(sed -n "${1}p" "$own/paths") || refuse "$1"
+	case $path in
+	/*) ;;
+	*) refuse "directory number $1" ;;
+	esac
+}
+
+list() {
+	cd -P "$path" || exit 1
+	set -- -type d -type f # never true
+	while IFS= read -r pattern; do
+		case $pattern in
+		'd '*) set -- "$@" -o -type d -regex "${pattern#d }" ;;
+		'a '*) set -- "$@" -o -regex "${pattern#a }" ;;
+		esac
+	done <"$own/excludes"
+	find . -regextype posix-extended '(' "$@" ')' -prune -o \
+		-printf '%p\t%y\t%i\t%C@\t%s\t%T@\t%m\t%n\t%u\t%g\0' 2>"$own/errors"
+	# That something went away meanwhile is life; anything else is a hole.
+	if grep -v 'No such file or directory$' "$own/errors" >&2; then
+		exit 1
+	fi
+	printf 'cutover-end\t'
+	awk -v path="$path" '
+		BEGIN { gsub(/ /, "\\040", path) }
+		index(path "/", $2 == "/" ? "/" : $2 "/") == 1 && length($2) >= length(above) { above = $2; kind = $3 }
+		index($2, path "/") == 1 { below = below " " $3 }
+		END { printf "%s%s", kind, below }' /proc/mounts
+	printf '\0'
+}
+
+want() {
+	umask 077
+	cat >"$own/want-$1.new" || exit 1
+	if tr '\n\0' '\0\n' <"$own/want-$1.new" | grep -a -q -v '^\.\(/.*\)\{0,1\}$' ||
+		tr '\n\0' '\0\n' <"$own/want-$1.new" | grep -a -q '/\.\.\(/\|$\)'; then
+		rm -f "$own/want-$1.new"
+		refuse 'a list with paths that lead elsewhere'
+	fi
+	mv "$own/want-$1.new" "$own/want-$1"
+}
+
+if [ "$#" -eq 2 ] && [ "$1" = cutover-list ]; then
+	directory "$2"
+	list
+	exit 0
+fi
+if [ "$#" -eq 2 ] && [ "$1" = cutover-want ]; then
+	directory "$2"
+	want "$2"
+	exit 0
+fi
 if [ "$#" -lt 6 ] || [ "$1" != rsync ] || [ "$2" != --server ] || [ "$3" != --sender ]; then
 	refuse "$asked"
 fi
@@ -47,9 +113,11 @@ shift 3
 # s (the arguments then come by standard input, past this script), L, k and
 # --copy-* (they follow links out of the tree), --remove-*, --log-file, --daemon.
 left=$#
+files=
 while [ "$left" -gt 2 ]; do
 	word=$1
 	shift
+	left=$((left - 1))
 	case $word in
 	--bwlimit=* | --timeout=* | --compress-level=* | --checksum-seed=*)
 		case ${word#*=} in '' | *[!0-9]*) refuse "$word" ;; esac
@@ -57,30 +125,40 @@ while [ "$left" -gt 2 ]; do
 	--compress-choice=* | --checksum-choice=*)
 		case ${word#*=} in '' | *[!a-z0-9,]*) refuse "$word" ;; esac
 		;;
-	--new-compress | --old-compress | --numeric-ids | --no-specials | --log-format=X | --log-format=%i) ;;
+	--files-from | --backup-dir)
+		# The value is the next word. Where the new host keeps what it overwrites
+		# is its own business.
+		if [ "$left" -le 2 ]; then refuse "$word"; fi
+		if [ "$word" = --files-from ]; then files=$1; fi
+		shift
+		left=$((left - 1))
+		continue
+		;;
+	--from0) continue ;;
+	--no-implied-dirs | --new-compress | --old-compress | --numeric-ids | --no-specials | --log-format=X | --log-format=%i) ;;
 	--*) refuse "$word" ;;
 	-*)
 		# As in -lHogDtpAXre.iLsfxCIvu: from the e on it says what the client knows.
 		flags=${word#-}
 		client=${flags#"${flags%%e*}"}
 		flags=${flags%%e*}
-		case $flags in '' | *[!vnqiclHogDtpAXrzxSWOJUN]*) refuse "$word" ;; esac
+		case $flags in *b*) flags=${flags%%b*}${flags#*b} ;; esac
+		case $flags in '' | *[!vnqicdlHogDtpAXRrzxSWOJUNI]*) refuse "$word" ;; esac
 		case $client in *[!A-Za-z0-9.]*) refuse "$word" ;; esac
+		word=-$flags$client
 		;;
 	*) refuse "$word" ;;
 	esac
 	set -- "$@" "$word"
-	left=$((left - 1))
 done
 
 if [ "$1" != . ]; then refuse "$1"; fi
 case $2 in */) ;; *) refuse "$2" ;; esac
 number=${2%/}
 shift 2
-case $number in '' | 0* | *[!0-9]* | ?????*) refuse "$number" ;; esac
-path=$(sed -n "${number}p" "${0%/*}/paths") || refuse "$number"
-case $path in
-/*) ;;
-*) refuse "directory number $number" ;;
-esac
+directory "$number"
+if [ -n "$files" ]; then
+	if [ "$files" != "want-$number" ]; then refuse "$files"; fi
+	set -- "$@" --from0 "--files-from=$own/$files"
+fi
 exec rsync --server --sender "$@" . "$path/"

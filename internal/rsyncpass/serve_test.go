@@ -82,12 +82,14 @@ func TestServeLetsAReadingRsyncThrough(t *testing.T) {
 		"rsync --server --sender -lHogDtpAXrSze.iLsfxCIvu --bwlimit=1000 . 1/":                                        "rsync<--server><--sender><-lHogDtpAXrSze.iLsfxCIvu><--bwlimit=1000><.></home/>",
 		"rsync --server --sender -nlHogDtpAXrce.iLsfxCIvu . 2/":                                                       "rsync<--server><--sender><-nlHogDtpAXrce.iLsfxCIvu><.></var/mail/o'dd name $(id)/>",
 		"rsync --server --sender -vlHogDtpre.iLs . 1/":                                                                "rsync<--server><--sender><-vlHogDtpre.iLs><.></home/>",
+		"rsync --server --sender -blHogDtpAXrRe.iLsfxCIvu --backup-dir /x --files-from want-2 --from0 . 2/":           "rsync<--server><--sender><-lHogDtpAXrRe.iLsfxCIvu><--from0><--files-from=DIR/want-2><.></var/mail/o'dd name $(id)/>",
 		"rsync --server --sender -vlHogDtpr . 1/":                                                                     "rsync<--server><--sender><-vlHogDtpr><.></home/>",
 		"rsync --server --sender -lHogDtpre.iLsfxCIvu --compress-choice=zstd --compress-level=1 --log-format=%i . 1/": "rsync<--server><--sender><-lHogDtpre.iLsfxCIvu><--compress-choice=zstd><--compress-level=1><--log-format=%i><.></home/>",
 	}
 	eachShell(t, func(t *testing.T, shell []string) {
 		script, _ := served(t, "/home", "/var/mail/o'dd name $(id)")
 		for asked, want := range tests {
+			want = strings.ReplaceAll(want, "DIR", filepath.Dir(script))
 			if got, said, code := serve(t, shell, script, "", asked); got != want || code != 0 {
 				t.Errorf("%s\n gave %q (code %d, %q)\nwant %q", asked, got, code, said, want)
 			}
@@ -108,7 +110,7 @@ func TestServeRefuses(t *testing.T) {
 		good + ". /etc", good + ". ../etc", good + ". 1/../../etc", good + ". 1", good + ". 1//", good + ". 1/.", good + ". 0/", good + ". 3/", good + ". 99999/", good + ". 01/", good + ". -1/", good + ". 1p/",
 		good + ". 1;w/tmp/x", good + ". $(id)", good + ". `reboot`", good + ". *", good + "/etc 1", good + "/ 1", good + ". . 1/", good + "1", good + ".",
 		good + ". 1 2", good + "x . 1/", good + "'-r' . 1/",
-		good + "--remove-source-files . 1/", good + "--remove-sent-files . 1/", good + "--log-file=/etc/x . 1/", good + "--files-from=/etc/shadow . 1/",
+		good + "--remove-source-files . 1/", good + "--remove-sent-files . 1/", good + "--log-file=/etc/x . 1/", good + "--files-from=/etc/shadow . 1/", good + "--files-from want-2 . 1/", good + "--files-from ../want-1 . 1/", good + "--files-from - . 1/", good + "--files-from . 1/", good + "--backup-dir . 1/", "cutover-list", "cutover-list 0", "cutover-list 3", "cutover-list 1 2", "cutover-list /etc", "cutover-want ../x", "cutover-want 99",
 		good + "--copy-unsafe-links . 1/", good + "--copy-links . 1/", good + "--rsync-path=reboot . 1/", good + "--rsh=reboot . 1/", good + "-M--log-file=/x . 1/",
 		good + "--config=/x . 1/", good + "--temp-dir=/etc . 1/", good + "--partial-dir=/etc . 1/", good + "--bwlimit=1;reboot . 1/", good + "--bwlimit= . 1/",
 		good + "--compress-choice=$(reboot) . 1/", good + "--compress-choice=../x . 1/", good + "--filter=merge_/etc/shadow . 1/",
@@ -163,21 +165,14 @@ func TestServeWithRsync(t *testing.T) {
 	s.new.rsync = s.old.rsync
 	for name, p := range map[string]Pass{
 		"plain":   {},
-		"options": {Compress: true, BandwidthLimit: 100000, Excludes: []string{"*.tmp", "/x y'z"}},
+		"options": {Compress: true, BandwidthLimit: 100000},
 	} {
-		argv := p.rsync(s)
-		for i, word := range argv {
-			if strings.HasPrefix(word, "--log-file=") {
-				argv[i] = "--log-file=" + filepath.Join(dir, "log")
-			}
-		}
-		argv = append(argv, "--rsh="+rsh, oldAlias+":1/", target+"/")
-		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput() //nolint:gosec // a test's own
-		if err != nil {
+		write(t, filepath.Join(dir, "want-1"), ".\x00./link\x00./a 'file' $(id)\n\x00", 0o644)
+		argv := append(p.rsyncOptions(s), "--from0", "--files-from=:want-1", "--rsh="+rsh, oldAlias+":1/", target+"/")
+		cmd := exec.Command("rsync", argv...) //nolint:gosec // a test's own
+		cmd.Env = append(os.Environ(), "RSYNC_PROTECT_ARGS=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, out)
-		}
-		if stats, _, _ := parseRun(out); stats.Files != 3 || stats.Regular != 1 || stats.Links != 1 || stats.TotalBytes == 0 {
-			t.Errorf("%s: statistics %+v of\n%s", name, stats, out)
 		}
 	}
 	if got, err := os.ReadFile(filepath.Join(target, "a 'file' $(id)\n")); err != nil || string(got) != "content" {

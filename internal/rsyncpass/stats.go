@@ -1,15 +1,13 @@
 package rsyncpass
 
 import (
-	"bufio"
-	"bytes"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Stats are the figures of rsync's --stats, as rsync(1) explains them.
+// Stats are the figures of a path: what the source holds, by its listing, and the
+// sums of rsync's --stats, as rsync(1) explains them.
 type Stats struct {
 	Files       int64 // everything in the source: the sum of the next four and of devices
 	Regular     int64
@@ -25,6 +23,8 @@ type Stats struct {
 	MatchedBytes     int64 // of them what the target had
 	SentBytes        int64 // from the new host over the wire
 	ReceivedBytes    int64 // by the new host over the wire
+	Deleted          int64 // entries taken away on the new host, directories aside
+	DeletedBytes     int64
 
 	Duration time.Duration // by the new host's clock, to the second
 }
@@ -51,71 +51,35 @@ func (s Stats) plus(o Stats) Stats {
 		Created: s.Created + o.Created, Transferred: s.Transferred + o.Transferred,
 		TotalBytes: s.TotalBytes + o.TotalBytes, TransferredBytes: s.TransferredBytes + o.TransferredBytes,
 		LiteralBytes: s.LiteralBytes + o.LiteralBytes, MatchedBytes: s.MatchedBytes + o.MatchedBytes,
+		Deleted: s.Deleted + o.Deleted, DeletedBytes: s.DeletedBytes + o.DeletedBytes,
 		SentBytes: s.SentBytes + o.SentBytes, ReceivedBytes: s.ReceivedBytes + o.ReceivedBytes,
 		Duration: s.Duration + o.Duration,
 	}
 }
 
-// kinds are the parts of "Number of files: 9 (reg: 4, dir: 2, link: 2, special: 1)".
-var kinds = regexp.MustCompile(`(reg|dir|link|special|dev): ([0-9,.]+)`)
-
-// parseRun reads what pull.sh printed: the times, and rsync's --stats of any
-// version since 3.0 (before 3.1 without kinds and created files). A run that
-// broke off has no figures, or no end.
-func parseRun(stdout []byte) (stats Stats, started, finished time.Time) {
-	lines := bufio.NewScanner(bytes.NewReader(stdout))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		if at, ok := strings.CutPrefix(line, "cutover-started "); ok {
-			started, _ = time.Parse(time.RFC3339, at)
-			continue
-		}
-		if at, ok := strings.CutPrefix(line, "cutover-finished "); ok {
-			finished, _ = time.Parse(time.RFC3339, at)
-			continue
-		}
-		what, value, found := strings.Cut(line, ": ")
-		if !found {
-			continue
-		}
-		switch what {
-		case "Number of files":
-			stats.Files = number(value)
-			for _, kind := range kinds.FindAllStringSubmatch(value, -1) {
-				switch kind[1] {
-				case "reg":
-					stats.Regular = number(kind[2])
-				case "dir":
-					stats.Directories = number(kind[2])
-				case "link":
-					stats.Links = number(kind[2])
-				default:
-					stats.Special += number(kind[2])
-				}
-			}
-		case "Number of created files":
-			stats.Created = number(value)
-		case "Number of regular files transferred", "Number of files transferred":
-			stats.Transferred = number(value)
-		case "Total file size":
-			stats.TotalBytes = number(value)
-		case "Total transferred file size":
-			stats.TransferredBytes = number(value)
-		case "Literal data":
-			stats.LiteralBytes = number(value)
-		case "Matched data":
-			stats.MatchedBytes = number(value)
-		case "Total bytes sent":
-			stats.SentBytes = number(value)
-		case "Total bytes received":
-			stats.ReceivedBytes = number(value)
-		}
+// add counts a line of rsync's --stats, of any version since 3.0, in. Of the
+// files in the source it counts none: rsync is shown only a part of them.
+func (s *Stats) add(line string) {
+	what, value, found := strings.Cut(line, ": ")
+	if !found {
+		return
 	}
-	if !started.IsZero() && finished.After(started) {
-		stats.Duration = finished.Sub(started)
+	switch what {
+	case "Number of created files":
+		s.Created += number(value)
+	case "Number of regular files transferred", "Number of files transferred":
+		s.Transferred += number(value)
+	case "Total transferred file size":
+		s.TransferredBytes += number(value)
+	case "Literal data":
+		s.LiteralBytes += number(value)
+	case "Matched data":
+		s.MatchedBytes += number(value)
+	case "Total bytes sent":
+		s.SentBytes += number(value)
+	case "Total bytes received":
+		s.ReceivedBytes += number(value)
 	}
-	return stats, started, finished
 }
 
 // number reads the leading number, with or without marks between its groups.

@@ -26,7 +26,7 @@ var surveyNewText string
 var measureText string
 
 var (
-	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: walkText + surveyOldText}
+	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: surveyOldText}
 	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: surveyNewText}
 	measureScript   = host.Script{Name: "rsyncpass/measure.sh", Text: walkText + measureText}
 )
@@ -47,7 +47,6 @@ type oldHost struct {
 	rootKeys string   // sshd's PermitRootLogin, where it was asked for
 	hostKeys []string // "ssh-ed25519 AAAA…"
 	paths    []directory
-	owners   []owner
 }
 
 // login is where the key of the pass goes on the old host.
@@ -64,7 +63,6 @@ type newHost struct {
 	ssh       string // version text, "" where there is none
 	addresses []netip.Addr
 	paths     []directory
-	unknown   []owner
 }
 
 // directory is one path of a pass on one of the hosts.
@@ -86,7 +84,7 @@ type rsyncVersion struct {
 	xattrs   bool
 }
 
-// ask surveys both hosts, the new one with the owners that the old one named.
+// ask surveys both hosts.
 func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	var s survey
 	var err error
@@ -96,17 +94,11 @@ func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	if s.to, err = to.Identity(ctx); err != nil {
 		return s, err
 	}
-	owners := "owners"
-	if p.UnknownOwners == "ignore" {
-		owners = ""
-	}
-	args := []string{s.from.User, s.from.Become, s.to.Address, owners}
+	args := []string{s.from.User, s.from.Become, s.to.Address}
 	for _, each := range p.Paths {
 		args = append(args, each.Source)
 	}
-	cmd := host.Sh(surveyOldScript, args...)
-	cmd.Stdin = p.excludeLines()
-	answer, err := from.Run(ctx, cmd)
+	answer, err := from.Run(ctx, host.Sh(surveyOldScript, args...))
 	if err != nil {
 		return s, err
 	}
@@ -118,13 +110,7 @@ func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	for _, each := range p.Paths {
 		args = append(args, each.target())
 	}
-	var asked strings.Builder
-	for _, o := range s.old.owners {
-		asked.WriteString(o.kind + " " + o.name + "\n")
-	}
-	cmd = host.Sh(surveyNewScript, args...)
-	cmd.Stdin = strings.NewReader(asked.String())
-	if answer, err = to.Run(ctx, cmd); err != nil {
+	if answer, err = to.Run(ctx, host.Sh(surveyNewScript, args...)); err != nil {
 		return s, err
 	}
 	if err := s.new.parse(string(answer.Stdout), len(p.Paths)); err != nil {
@@ -158,10 +144,6 @@ func (o *oldHost) parse(stdout string, paths int) error {
 			if strings.Contains(rest, " ") && !slices.Contains(o.hostKeys, rest) {
 				o.hostKeys = append(o.hostKeys, rest)
 			}
-		case "owner":
-			if len(fields) == 2 && fields[1] != "" {
-				o.owners = append(o.owners, owner{fields[0], fields[1]})
-			}
 		case "path":
 			if number, d, ok := parseDirectory(fields); ok && number <= paths {
 				o.paths[number-1] = d
@@ -169,7 +151,6 @@ func (o *oldHost) parse(stdout string, paths int) error {
 			}
 		}
 	}
-	slices.SortFunc(o.owners, func(a, b owner) int { return strings.Compare(a.kind+" "+a.name, b.kind+" "+b.name) })
 	if answered != paths || o.clock == "" {
 		return fmt.Errorf("%s gave no full answer (%d of %d paths); it printed:\n%s", surveyOldScript.Name, answered, paths, stdout)
 	}
@@ -193,10 +174,6 @@ func (n *newHost) parse(stdout string, paths int) error {
 			address, err := netip.ParseAddr(rest)
 			if err == nil && !address.IsLoopback() && !address.IsLinkLocalUnicast() && !slices.Contains(n.addresses, address) {
 				n.addresses = append(n.addresses, address)
-			}
-		case "unknown":
-			if len(fields) == 2 {
-				n.unknown = append(n.unknown, owner{fields[0], fields[1]})
 			}
 		case "path":
 			if number, d, ok := parseDirectory(fields); ok && number <= paths {
@@ -258,6 +235,15 @@ func (v *rsyncVersion) parse(line string) {
 			v.xattrs = true
 		}
 	}
+}
+
+// atLeast compares the version; what cannot be read counts as old.
+func (v rsyncVersion) atLeast(major, minor, patch int) bool {
+	var a, b, c int
+	if n, _ := fmt.Sscanf(v.version, "%d.%d.%d", &a, &b, &c); n < 2 {
+		return false
+	}
+	return a > major || a == major && (b > minor || b == minor && c >= patch)
 }
 
 func (p Pass) excludeLines() io.Reader {

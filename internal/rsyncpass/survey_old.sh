@@ -1,12 +1,9 @@
 # What a pass has to know of the old host, in one round trip. It only reads.
-# walk.sh goes before it.
 #
 #   $1       login by which the provider is connected
 #   $2       how it becomes root there: sudo, doas or nothing
 #   $3       address of the new host, for sshd's Match blocks
-#   $4       "owners" to list who owns what, "" not to
-#   $5...    directories
-#   stdin    exclude patterns, a line each
+#   $4...    directories
 #
 # Prints lines of a word, a tab and a value; fields of a value are parted by
 # tabs too. Exit code 0, also where something is missing.
@@ -14,10 +11,7 @@ set -u
 login=$1
 become=$2
 client=$3
-owners=$4
-shift 4
-# shellcheck disable=SC2034 # for walk
-excludes=$(cat)
+shift 3
 tab=$(printf '\t')
 say() {
 	printf '%s' "$1"
@@ -102,8 +96,4 @@ for path; do
 	fi
 done
 
-[ -n "$owners" ] || exit 0
-for path; do
-	if [ -d "$path" ]; then walk "$path" owners; fi
-done | awk '!seen[$0]++'
 exit 0

@@ -1,0 +1,176 @@
+# The chain of passes: what the source was at the last one, and what is
+# different now. Goes before pass.sh, which says what is in the job's directory.
+#
+# In $home are for each path, by its number: N.manifest.gz, the listing of the
+# last pass; N.pending, records that passes brought perhaps which did not end
+# well. In $work/N are the lists of this pass. A line of a list is a path, in
+# which a NUL stands for a line end.
+
+job=$1
+state=/var/lib/cutover
+id=$(cat "$job/id") chain=$(cat "$job/chain")
+home=$state/chains/$chain work=$state/chains/$chain/work
+# shellcheck disable=SC2034 # for pass.sh
+trash=$state/trash/$id/$(date -u +%Y%m%dT%H%M%SZ) log=$state/passes/$id.log
+tab=$(printf '\t')
+
+# compare NUMBER: lists the source and says what is different.
+compare() {
+	here=$work/$1
+	mkdir -p "$here"
+	: >"$here/quick"
+	began=$(date +%s)
+	# The listing comes unsorted, so that the old host need not sort it.
+	{ ssh -F "$job/ssh_config" cutover-old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } |
+		tr '\n\0' '\0\n' | sort >"$here/now"
+	code=$(cat "$here/code")
+	trailer=$(tail -n 1 "$here/now")
+	case $trailer in "cutover-end$tab"*) ;; *) [ "$code" -ne 0 ] || code=12 ;; esac
+	if [ "$code" -ne 0 ]; then
+		ended "$1" list "$code"
+		return 1
+	fi
+	kinds=${trailer#cutover-end"$tab"}
+	figures "$1" &
+
+	known=
+	: >"$here/was"
+	if [ ! -f "$home/$1.manifest.gz" ]; then
+		how=first
+	elif ! gzip -dc "$home/$1.manifest.gz" >"$here/was" 2>/dev/null; then
+		how=lost
+		: >"$here/was"
+	elif [ "$(root_of "$here/was")" != "$(root_of "$here/now")" ]; then
+		how=other
+		: >"$here/was"
+	else
+		how=changes
+		known=1
+	fi
+	for kind in $kinds; do
+		case $kind in nfs* | cifs | smb* | fuse* | 9p | vfat | exfat | msdos | afs | ceph)
+			if [ "$how" = changes ]; then
+				how=untrusted
+				say kind "$1" "$kind"
+			fi
+			;;
+		esac
+	done
+	say how "$1" "$how"
+
+	comm -23 "$here/was" "$here/now" >"$here/before"
+	if [ "$how" = untrusted ]; then
+		known=
+		cp "$here/now" "$here/new"
+	else
+		comm -13 "$here/was" "$here/now" >"$here/new"
+	fi
+	rm "$here/was"
+	if [ -s "$home/$1.pending" ] && [ "$how" != other ]; then
+		gzip -dc "$home/$1.pending" 2>/dev/null | sed "s/\$/$tab?/" >>"$here/before"
+	fi
+	changes=$(awk -v out="$here" -v known="$known" -f "$job/classify.awk" part=1 "$here/before" part=2 "$here/new") || return 1
+	say changes "$1" "$changes"
+}
+
+# root_of LISTING: the inode of the tree's own directory. Another one means that
+# something else is there, a file system that is not mounted for example.
+root_of() { head -n 1 "$1" | cut -f3; }
+
+# figures NUMBER: what the source holds, and the manifest of it. What was
+# changed in the last moments before the listing may be changed once more with
+# the same ctime, where that is coarse: it counts as changed in the next pass.
+figures() {
+	awk -v racy="$((began - 3))" -v number="$1" -v out="$work/$1/figures" '
+		BEGIN { FS = OFS = "\t" }
+		/^cutover-end\t/ { print; next }
+		{
+			type = $(NF - 8)
+			kinds[type]++
+			n++
+			if (type == "f") bytes += $(NF - 5)
+			if ($(NF - 6) + 0 >= racy) $(NF - 6) = $(NF - 6) "r"
+			print
+		}
+		END {
+			printf "seen\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f\n", number, n, kinds["f"], kinds["d"], kinds["l"],
+				n - kinds["f"] - kinds["d"] - kinds["l"], bytes > out
+		}' "$work/$1/now" | gzip -1 >"$work/$1/manifest.gz"
+}
+
+# strangers: owners of what is to be copied that this host does not know.
+strangers() {
+	if [ "$(cat "$job/owners")" = ignore ]; then return 0; fi
+	cat "$work"/*/new | awk '
+		BEGIN { FS = "\t" }
+		/^cutover-end\t/ { next }
+		{ users[$(NF - 1)]++; groups[$NF]++ }
+		END {
+			for (name in users) print "user\t" name "\t" users[name]
+			for (name in groups) print "group\t" name "\t" groups[name]
+		}' | sort >"$work/owners"
+	found=0
+	while IFS=$tab read -r kind name files; do
+		case $kind in user) database=passwd ;; *) database=group ;; esac
+		if ! getent "$database" "$name" >/dev/null 2>&1; then
+			say unknown "$kind" "$name" "$files"
+			found=1
+		fi
+	done <"$work/owners"
+	[ "$found" = 0 ] || [ "$(cat "$job/owners")" != fail ]
+}
+
+# remember_attempt NUMBER: from here on the new host may have any of what this
+# pass copies, however it ends.
+remember_attempt() {
+	{
+		gzip -dc "$home/$1.pending" 2>/dev/null
+		cat "$work/$1/new"
+	} | sort -u | gzip -1 >"$home/$1.pending.new"
+	mv "$home/$1.pending.new" "$home/$1.pending"
+}
+
+# remember NUMBER: the pass has done its work.
+remember() {
+	mv "$work/$1/manifest.gz" "$home/$1.manifest.gz"
+	rm -f "$home/$1.pending"
+}
+
+# only_vanished NUMBER: whether all that rsync complained of is that files are
+# not there any more (exit codes 23 and 24 of rsync(1)).
+only_vanished() {
+	grep -a "^ran$tab$1$tab" "$job/result" | awk -F "$tab" '$4 != 0 && $4 != 23 && $4 != 24 { bad = 1 } END { exit bad }' || return 1
+	! grep -a "^said$tab$1$tab" "$job/result" | grep -a -v \
+		-e "^said$tab$1$tab\$" -e 'rsync error: ' -e 'rsync warning: ' -e ' has vanished: ' \
+		-e 'link_stat ".*" failed: No such file or directory (2)' | grep -q .
+}
+
+# remove NUMBER: takes away what an earlier pass of the chain has brought and
+# the source no longer has, and what stands in the way of another kind of file.
+remove() {
+	here=$work/$1
+	target=$(sed -n "${1}p" "$job/targets")
+	mode=$(cat "$job/delete")
+	cat "$here/gone" "$here/turned" 2>/dev/null >"$here/candidates"
+	if [ "$mode" = none ]; then cat "$here/turned" 2>/dev/null >"$here/candidates"; fi
+	[ -s "$here/candidates" ] || return 0
+	# What of it is there, and as what.
+	awk 'BEGIN { FS = "\t" } { path = $1; for (i = 2; i <= NF - 3; i++) path = path "\t" $i; print path }' "$here/candidates" |
+		sort -u | tr '\n\0' '\0\n' >"$here/asked"
+	(cd "$target" && xargs -0 sh -c 'find "$@" -prune -printf "%p\t%y\t%s\t%T@\0" 2>/dev/null; :' sh <"$here/asked") |
+		tr '\n\0' '\0\n' >"$here/there"
+	# shellcheck disable=SC2046 # three numbers
+	set -- "$1" $(awk -v out="$here" -f "$job/verdict.awk" part=1 "$here/there" part=2 "$here/candidates")
+	say deleted "$@"
+	if [ -f "$here/kept" ]; then head -n 10 "$here/kept" | tr '\0' '?' | sed "s/^/kept$tab$1$tab/" >>"$job/result"; fi
+	if [ "$mode" = trash ]; then aside=$trash/$1; else aside=; fi
+	{
+		if [ -f "$here/take" ]; then
+			tr '\n\0' '\0\n' <"$here/take" | xargs -0 sh "$job/remove.sh" "$target" "$aside" files
+		fi
+		if [ -f "$here/dirs" ]; then
+			sort -r "$here/dirs" | tr '\n\0' '\0\n' | xargs -0 sh "$job/remove.sh" "$target" "$aside" dirs
+		fi
+	} 2>"$work/said"
+	if [ -s "$work/said" ]; then ended "$1" delete 1; fi
+}

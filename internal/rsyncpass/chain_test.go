@@ -1,0 +1,473 @@
+package rsyncpass
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// rig is a chain of passes from one directory of this machine to another: the
+// scripts of both hosts as they are, the real rsync, and an ssh that starts the
+// forced command here.
+type rig struct {
+	t              *testing.T
+	source, target string
+	dir, state     string
+	passes         int
+	excludes       []string
+	mode           string // of deletion
+	failing        string // shell commands before each forced command
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("owners, devices and the like are root's to give; as root this test runs")
+	}
+	for _, program := range []string{"rsync", "ssh-keygen", "find", "comm", "setfattr", "getfattr"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%v; internal/lab/setup.sh installs what the tests need", err)
+		}
+	}
+	dir := t.TempDir()
+	r := &rig{t: t, dir: dir, source: dir + "/old home", target: dir + "/new home", state: dir + "/state", mode: "trash"}
+	for _, each := range []string{r.source, r.target, r.state, dir + "/bin", dir + "/serve"} {
+		if err := os.Mkdir(each, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dir+"/serve/serve", serveText, 0o644)
+	write(t, dir+"/serve/paths", r.source+"\n", 0o644)
+	return r
+}
+
+// pass runs one pass and returns its report and what it said on stderr.
+func (r *rig) pass() (report, string, int) {
+	r.t.Helper()
+	r.passes++
+	id := fmt.Sprintf("p%d", r.passes)
+	jobDir := filepath.Join(r.dir, "job")
+	if err := os.RemoveAll(jobDir); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Mkdir(jobDir, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	p := Pass{ID: id, Paths: []Path{{Source: r.source, Target: r.target}}, Excludes: r.excludes, Delete: r.mode}
+	write(r.t, r.dir+"/serve/excludes", p.excludeRules(), 0o644)
+	write(r.t, r.dir+"/bin/ssh", "#!/bin/sh\nshift 3\n"+r.failing+"\nSSH_ORIGINAL_COMMAND=\"$*\" exec sh '"+r.dir+"/serve/serve' login\n", 0o755)
+	s := survey{old: oldHost{rsync: localRsync(r.t)}}
+	s.new.rsync = s.old.rsync
+	spec := p.job(plan{chain: "c", keyType: "ed25519", comment: "c", rsync: p.rsyncOptions(s)}, []string{r.target})
+	for name, content := range spec.Files {
+		write(r.t, filepath.Join(jobDir, name), content, 0o600)
+	}
+	write(r.t, filepath.Join(jobDir, "go"), "go\n", 0o600)
+	text := strings.Replace(passScript.Text, "state=/var/lib/cutover\n", "state='"+r.state+"'\n", 1)
+	// What is changed within seconds of a listing counts as changed again; the
+	// tests are quicker than that, and must not depend on it.
+	text = strings.Replace(text, "began - 3", "began + 1", 1)
+	cmd := exec.Command("sh", "-c", text, "sh", jobDir) //nolint:gosec // a test's own
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH="+r.dir+"/bin:"+os.Getenv("PATH"))
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		r.t.Fatal(err)
+	}
+	result, err := os.ReadFile(filepath.Join(jobDir, "result"))
+	if err != nil {
+		r.t.Fatalf("%v\n%s", err, said.String())
+	}
+	got, err := parseReport(string(result), 1)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return got, said.String(), cmd.ProcessState.ExitCode()
+}
+
+func (r *rig) mustPass() pathReport {
+	r.t.Helper()
+	got, said, code := r.pass()
+	if code != 0 || said != "" {
+		r.t.Fatalf("pass %d ended with %d:\n%s\n%+v", r.passes, code, said, got)
+	}
+	return got.paths[0]
+}
+
+func (r *rig) sh(text string, args ...string) string {
+	r.t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", "set -e\n" + text, "sh"}, args...)...) //nolint:gosec // a test's own
+	cmd.Dir = r.source
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "target="+r.target, "trash="+r.state+"/trash", "source="+r.source)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("%s: %v\n%s", text, err, out)
+	}
+	return string(out)
+}
+
+// compareTrees is all of a tree that a pass has to keep: attributes, content,
+// which names are one file, extended attributes.
+const compareTrees = `cd "$1"
+find . -name '*.only-new' -o -printf '%p|%y|%m|%U|%G|%T@|%l|' \( -type f -printf '%s|%n' -o -true \) -printf '\n' | sort
+find . -type f ! -name '*.only-new' -exec sha256sum {} + | sort
+find . -type f -links +1 ! -name '*.only-new' -printf '%i %p\0' | sort -z | awk 'BEGIN { RS = "\0" } { i = $1; sub(/^[^ ]* /, ""); n[i] = n[i] "=" $0 } END { for (i in n) print "linked " n[i] }' | sort
+find . ! -name '*.only-new' -type f -exec getfattr -d {} + 2>/dev/null | sort
+find . ! -name '*.only-new' -type f -exec getfacl -n {} + 2>/dev/null | grep '^user:[0-9]' | sort; true`
+
+func (r *rig) same() {
+	r.t.Helper()
+	there, here := r.sh(compareTrees, r.source), r.sh(compareTrees, r.target)
+	if there == here {
+		return
+	}
+	before, after := strings.Split(there, "\n"), strings.Split(here, "\n")
+	count := map[string]int{}
+	for _, line := range before {
+		count[line]++
+	}
+	for _, line := range after {
+		count[line]--
+	}
+	var differences []string
+	for line, n := range count {
+		if n > 0 {
+			differences = append(differences, fmt.Sprintf("only old: %q", line))
+		} else if n < 0 {
+			differences = append(differences, fmt.Sprintf("only new: %q", line))
+		}
+	}
+	r.t.Fatalf("after pass %d the trees differ:\n%s", r.passes, strings.Join(differences, "\n"))
+}
+
+// The hole of the original procedure: a mail that moves from new/ to cur/
+// between two passes was there twice, or all that only the new host has gone.
+func TestAMovedMailIsThereOnce(t *testing.T) {
+	r := newRig(t)
+	r.sh(`mkdir -p anna/mail/new anna/mail/cur; echo mail >anna/mail/new/1; echo other >anna/mail/new/2`)
+	if p := r.mustPass(); p.how != "first" || p.stats.Files != 7 || p.stats.Regular != 2 || p.changes != 7 {
+		t.Errorf("first pass %+v", p)
+	}
+	r.same()
+	r.sh(`echo admin >"$target/admin.only-new"; mkdir "$target/anna/mine.only-new"; mv anna/mail/new/1 'anna/mail/cur/1:2,S'`)
+	p := r.mustPass()
+	if p.how != "changes" || p.deleted != 1 || p.kept != 0 || p.deletedBytes != 5 {
+		t.Errorf("second pass %+v", p)
+	}
+	r.same()
+	r.sh(`test -f "$target/admin.only-new" -a -d "$target/anna/mine.only-new"; test "$(cat "$trash"/p2/*/1/anna/mail/new/1)" = mail`)
+	// Nothing changed: nothing is copied, and nothing is left lying about.
+	if p := r.mustPass(); p.changes != 0 || p.stats.Transferred != 0 || p.deleted != 0 {
+		t.Errorf("third pass %+v", p)
+	}
+	if got := r.sh(`find "$trash/.." -name work -o -name '*.pending' -o -name p3; ls "$trash"`); got != "p2\n" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+func TestWhatTheNewHostHasChangedStays(t *testing.T) {
+	r := newRig(t)
+	r.sh(`echo 1 >a; echo 1 >b; echo 1 >c; mkdir d; echo 1 >d/e`)
+	r.mustPass()
+	r.sh(`echo changed >"$target/a"; echo mine >"$target/d/mine.only-new"; rm -r a b d`)
+	p := r.mustPass()
+	if p.deleted != 2 || p.kept != 1 || strings.Join(p.keptExamples, " ") != "a" {
+		t.Errorf("%+v", p)
+	}
+	r.sh(`test "$(cat "$target/a")" = changed; test ! -e "$target/b"; test ! -e "$target/d/e"; test -f "$target/d/mine.only-new"`)
+}
+
+func TestDeleteModes(t *testing.T) {
+	for mode, want := range map[string]string{"trash": "gone trashed", "purge": "gone", "none": "there"} {
+		r := newRig(t)
+		r.mode = mode
+		r.sh(`echo 1 >a; echo old >b`)
+		r.mustPass()
+		r.sh(`rm a; echo newer >b`)
+		r.mustPass()
+		got := r.sh(`if [ -e "$target/a" ]; then echo there; else echo gone; fi; test "$(cat "$target/b")" = newer
+			if [ -f "$trash"/p2/*/1/a ]; then echo trashed; fi`)
+		if strings.Join(strings.Fields(got), " ") != want {
+			t.Errorf("%s: %s", mode, got)
+		}
+		if mode == "trash" {
+			r.sh(`test "$(cat "$trash"/p2/*/1/b)" = old`)
+		} else {
+			r.sh(`test ! -d "$trash"`)
+		}
+	}
+}
+
+// What the ctime alone tells: content under the same size and time, modes,
+// owners, links, attributes; and what changes its kind.
+func TestChangesThatTimesDoNotTell(t *testing.T) {
+	for name, change := range map[string]string{
+		"same size and time":    `touch -r f /tmp/ref.$$; echo two >f; touch -r /tmp/ref.$$ f; rm /tmp/ref.$$`,
+		"replaced by its like":  `cp -p f g2; echo zwo >g2; touch -r f g2; mv g2 f`,
+		"mode":                  `chmod 600 f`,
+		"owner":                 `chown 1:1 f`,
+		"attribute":             `setfattr -n user.x -v y f`,
+		"directory's mode":      `chmod 700 d`,
+		"directory's time":      `touch -d 2001-01-01 d`,
+		"directory renamed":     `mv d e`,
+		"directory exchanged":   `mv d x; mv d2 d; mv x d2`,
+		"directory to file":     `rm -r d; echo file >d`,
+		"directory to link":     `rm -r d; ln -s /nowhere/at/all d`,
+		"file to directory":     `rm f; mkdir f; echo in >f/in`,
+		"file to link":          `rm f; ln -s /nowhere/file f`,
+		"link to directory":     `rm l; mkdir l; echo in >l/in`,
+		"link to file":          `rm l; echo file >l`,
+		"link to another":       `ln -sfn elsewhere l`,
+		"link made":             `ln f d/f2`,
+		"link broken":           `cp -p h1 x; mv x h1`,
+		"link moved":            `rm h2; ln h1 h3`,
+		"links exchanged":       `rm h2; ln f h2; ln -f h1 d/f2`,
+		"fifo":                  `mkfifo p`,
+		"fifo to file":          `rm q; echo x >q`,
+		"appended":              `echo more >>f`,
+		"truncated":             `: >f`,
+		"holes":                 `truncate -s 5M f; echo end >>f`,
+		"odd names":             `echo 1 >"$(printf 'a\nb')"; echo 2 >"$(printf 'tab\there')"; echo 3 >-rf; echo 4 >"$(printf 'latin\351')"; echo 5 >'?*[x]\'; echo 6 >"$(printf '%0255d' 1)"; mkdir "$(printf 'd\nir')"; echo 7 >"$(printf 'd\nir/f')"`,
+		"odd names gone":        `rm "$(printf 'o\ndd')" -- '-odd'`,
+		"odd directory gone":    `rm -r "$(printf 'dir\t\n')"`,
+		"all gone":              `rm -r -- *`,
+		"special bits":          `chmod 4755 f; chmod 2775 d`,
+		"moved and overwritten": `echo newer >y; mv y d/g; mv f d2/g`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.sh(`echo one >f; mkdir d d2; echo g >d/g; echo g2 >d2/g; ln -s f l; echo h >h1; ln h1 h2; mkfifo q
+				echo odd >"$(printf 'o\ndd')"; echo odd >-odd; mkdir "$(printf 'dir\t\n')"; echo x >"$(printf 'dir\t\n')/x"`)
+			r.mustPass()
+			r.same()
+			r.sh(change)
+			r.mustPass()
+			r.same()
+			if p := r.mustPass(); p.changes != 0 {
+				t.Errorf("a third pass still finds %d changes", p.changes)
+			}
+		})
+	}
+}
+
+// A pass that breaks off leaves what the next needs to know what it has brought.
+func TestAfterAPassThatBrokeOff(t *testing.T) {
+	r := newRig(t)
+	r.sh(`mkdir d; for i in 1 2 3 4; do echo $i >d/$i; done; echo f >f`)
+	r.mustPass()
+	r.sh(`echo new >d/new; ln -s x link; rm d/1`)
+	// It breaks off after the files, before the links.
+	r.failing = `case $* in *--no-implied-dirs*) exit 255 ;; esac`
+	got, _, code := r.pass()
+	if code != 1 || len(got.paths[0].failures) != 1 || got.paths[0].failures[0].what != "links" {
+		t.Fatalf("code %d, %+v", code, got)
+	}
+	r.failing = ""
+	r.sh(`test -f "$target/d/new"; rm d/new; rm link; echo own >"$target/own.only-new"`)
+	if p := r.mustPass(); p.deleted != 1 {
+		t.Errorf("%+v", p)
+	}
+	r.same()
+}
+
+// Files that vanish between the listing and the copying break nothing.
+func TestVanishedFiles(t *testing.T) {
+	r := newRig(t)
+	t.Setenv("source", r.source)
+	r.sh(`echo 1 >a; echo 2 >b; mkdir d; echo 3 >d/c`)
+	r.failing = `case $* in *--server*) rm -rf "$source/a" "$source/d" ;; esac`
+	got, _, code := r.pass()
+	if code != 0 || len(got.paths[0].failures) == 0 || !onlyVanished(got.paths[0].failures[0].stderr) {
+		t.Errorf("code %d, %+v", code, got)
+	}
+	r.failing = ""
+	if p := r.mustPass(); p.how != "changes" || p.kept != 0 {
+		t.Errorf("%+v", p)
+	}
+	r.same()
+}
+
+// A listing with a hole would make all in the hole look deleted.
+func TestAListingThatBrokeOffDeletesNothing(t *testing.T) {
+	for name, failing := range map[string]string{
+		"no listing":     `case $* in cutover-list*) exit 255 ;; esac`,
+		"half a listing": `case $* in cutover-list*) printf './f\tf\t1\t1\t1\t1\t644\t1\troot\troot\0'; exit 0 ;; esac`,
+		"an empty one":   `case $* in cutover-list*) exit 0 ;; esac`,
+	} {
+		r := newRig(t)
+		r.sh(`mkdir d; echo 1 >d/1; echo f >f`)
+		r.mustPass()
+		r.failing = failing
+		if got, _, code := r.pass(); code != 1 || len(got.paths[0].failures) != 1 || got.paths[0].failures[0].what != "list" {
+			t.Errorf("%s: code %d, %+v", name, code, got)
+		}
+		r.same()
+	}
+}
+
+// Another directory in the source's place is no reason to delete anything.
+func TestAnotherTreeDeletesNothing(t *testing.T) {
+	r := newRig(t)
+	r.sh(`echo f >f`)
+	r.mustPass()
+	r.sh(`mv "$source" "$source.away"; mkdir "$source"; echo g >"$source/g"`)
+	p := r.mustPass()
+	if p.how != "other" || len(p.warnings(Path{Source: "/home"}, false)) != 1 {
+		t.Errorf("%+v", p)
+	}
+	r.sh(`test -f "$target/f" -a -f "$target/g"`)
+	// A manifest that is damaged is one that is lost.
+	write(t, r.state+"/chains/"+Pass{}.manifests("c")+"/1.manifest.gz", "garbage", 0o600)
+	r.sh(`rm "$source/g"`)
+	if p := r.mustPass(); p.how != "lost" || p.deleted != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A hostile user swaps a directory for a symbolic link between the listing and
+// the copying, on either host. Nothing outside the target changes.
+func TestSwappedDirectories(t *testing.T) {
+	outside := t.TempDir()
+	for name, c := range map[string]struct{ before, failing string }{
+		"on the old host":                {`true`, `case $* in cutover-want*) rm -rf "$source/u/d"; ln -s '` + outside + `' "$source/u/d" ;; esac`},
+		"on the new host before removal": {`rm -rf "$target/u/d"; ln -s '` + outside + `' "$target/u/d"`, ``},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			write(t, outside+"/1", "outside", 0o600)
+			r.sh(`mkdir -p u/d; echo 1 >u/d/1; echo 2 >u/d/2`)
+			r.mustPass()
+			r.sh(`rm u/d/1; echo more >u/d/2; echo 3 >u/d/3; ` + c.before)
+			r.failing = c.failing
+			t.Setenv("source", r.source)
+			r.pass()
+			if got := r.sh(`cd "$1"; echo *; cat 1`, outside); got != "1\noutside" {
+				t.Errorf("outside there is %q", got)
+			}
+			r.failing = ""
+			r.sh(`rm -rf u/d; mkdir u/d; echo again >u/d/4`)
+			r.pass()
+			if got := r.sh(`cd "$1"; echo *; cat 1`, outside); got != "1\noutside" {
+				t.Errorf("after another pass, outside there is %q", got)
+			}
+		})
+	}
+}
+
+// Lists of a pass never lead out of its directories.
+func TestServeRefusesHostileLists(t *testing.T) {
+	t.Parallel()
+	script, _ := served(t, "/home")
+	for list, good := range map[string]bool{
+		"./a\x00./b/c\x00.\x00": true, "./a\nb\x00": true, "./..a/b..\x00": true,
+		"/etc/shadow\x00": false, "./a\x00../etc\x00": false, "./a/../../etc\x00": false, "./..\x00": false, "./a/..\x00": false, "etc\x00": false, "./a\x00\x00": false, "./x\n\x00/etc\x00": false,
+	} {
+		cmd := exec.Command("sh", script, "login") //nolint:gosec // a test's own
+		cmd.Env = []string{"SSH_ORIGINAL_COMMAND=cutover-want 1"}
+		cmd.Stdin = strings.NewReader(list)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != good {
+			t.Errorf("%q: %v, %s", list, err, out)
+		}
+	}
+}
+
+// What the listing leaves out is what rsync's --exclude leaves out.
+func TestExcludeRules(t *testing.T) {
+	r := newRig(t)
+	r.sh(`mkdir -p admin/mail anna/admin anna/cache/x home/x 'a.b' 'axb' deep/a/b deep/c/a/b; for d in . admin admin/mail anna anna/admin anna/cache home home/x deep/a/b deep/c/a/b a.b axb; do
+		for f in file.tmp cache1 cachex 'b[1]' 'st*r' '(x)' 'back\slash' "$(printf 'n\nl')"; do echo >"$d/$f"; done; done`)
+	for _, excludes := range [][]string{
+		nil, {"/admin"}, {"admin"}, {"*.tmp"}, {"cache/"}, {"/anna/cache", "/admin/*"}, {"home"}, {"cache?", "/nowhere"}, {"cache[0-9]"}, {"cache[!0-9]"},
+		{"a/b"}, {"/deep/**/b"}, {"deep/**"}, {"/anna/***"}, {"anna/***"}, {"a.b"}, {"b[[]1]"}, {`st\*r*`}, {"(x)"}, {`back\slash`}, {"n*l"}, {"**/x"}, {"/*/cache1"}, {"[[:alpha:]]ack*"}, {"/"}, {"file.tmp/"},
+	} {
+		argv := []string{"-an", "-8", "--out-format=%n%L"}
+		for _, pattern := range excludes {
+			argv = append(argv, "--exclude="+pattern)
+		}
+		out, err := exec.Command("rsync", append(argv, r.source+"/", t.TempDir()+"/none/")...).Output() //nolint:gosec // a test's own
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{}
+		for line := range strings.Lines(string(out)) {
+			if line = strings.TrimRight(line, "/\n"); !strings.HasPrefix(line, "created ") {
+				want[strings.ReplaceAll(line, `\#012`, "\n")] = true
+			}
+		}
+		r.excludes = excludes
+		write(t, r.dir+"/serve/excludes", Pass{Excludes: excludes}.excludeRules(), 0o644)
+		cmd := exec.Command("sh", r.dir+"/serve/serve", "login") //nolint:gosec // a test's own
+		cmd.Env = []string{"SSH_ORIGINAL_COMMAND=cutover-list 1"}
+		listed, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for _, record := range strings.Split(string(listed), "\x00") {
+			path, _, _ := strings.Cut(record, "\t")
+			if path != "" && path != "cutover-end" {
+				got[strings.TrimPrefix(path, "./")] = true
+			}
+		}
+		for path := range want {
+			if !got[path] {
+				t.Errorf("%q leaves out %q, which rsync copies", excludes, path)
+			}
+		}
+		for path := range got {
+			if !want[path] {
+				t.Errorf("%q lists %q, which rsync leaves out", excludes, path)
+			}
+		}
+	}
+}
+
+// Random changes between passes, with the seed in the name of what failed.
+func TestRandomChanges(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // not for secrets
+			for range 5 {
+				var script strings.Builder
+				for range 60 {
+					script.WriteString(randomChange(random) + "\n")
+				}
+				r.sh("set +e\nw() { [ -p \"$3\" ] || { if [ \"$1\" = add ]; then echo \"$2\" >>\"$3\"; else echo \"$2\" >\"$3\"; fi; }; }\nc() { [ -p \"$2\" ] || cp \"$@\"; }\n(" + script.String() + ") >/dev/null 2>&1 </dev/null\ntrue")
+				r.mustPass()
+				r.same()
+			}
+		})
+	}
+}
+
+// randomChange is a command on a tree whose names are few, so that things meet.
+func randomChange(random *rand.Rand) string {
+	name := func() string {
+		path := ""
+		for range 1 + random.IntN(3) {
+			path += "/" + []string{"a", "b", "c d", "-e", "f*"}[random.IntN(5)]
+		}
+		return "'." + path + "'"
+	}
+	a, b := name(), name()
+	return []string{
+		"mkdir -p " + a, "mkdir -p " + a, fmt.Sprintf("w new %d %s", random.IntN(10), a), fmt.Sprintf("w new %d %s", random.IntN(10), a), fmt.Sprintf("w add %d %s", random.IntN(10), a), "w new '' " + a,
+		"rm -f " + a, "rm -rf " + a, "mv " + a + " " + b, "mv -T " + a + " " + b, "mv " + a + " " + b,
+		"ln " + a + " " + b, "ln " + a + " " + b, "ln -f " + a + " " + b, "ln -s target " + a, "ln -sfn /nowhere/at/all " + a, "c -p " + a + " " + b, "cp -a " + a + " " + b,
+		fmt.Sprintf("chmod %o %s", 0o700+random.IntN(64), a), fmt.Sprintf("chown -h %d:%d %s", random.IntN(3), random.IntN(3), a),
+		fmt.Sprintf("touch -h -d @%d %s", 1e9+random.IntN(3), a), fmt.Sprintf("setfattr -n user.x -v %d %s", random.IntN(9), a),
+		fmt.Sprintf("touch -r %s ref; w new %d %s; touch -r ref %s; rm ref", a, random.IntN(10), a, a), "mkfifo " + a,
+	}[random.IntN(24)]
+}

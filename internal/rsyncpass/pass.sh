@@ -1,0 +1,138 @@
+# One pass, as a job on the new host (see package job). Its directory $1 holds,
+# as files: chain, id, key_type, key_bits, comment, ssh_config (%DIR% stands for
+# the directory), known_hosts, rsync (the command, an argument a line), targets
+# (real names, a line each), delete (trash, purge or none), owners (fail, warn or
+# ignore), classify.awk, verdict.awk, remove.sh, and what chain.sh needs, which
+# goes before this.
+#
+# It leaves the file "public" (its directory, and the public key), waits until
+# there is a file "go", and leaves a "result": lines of fields parted by tabs,
+# which report.go explains.
+#
+# Exit code 0: every path was copied. 1: see the result.
+#
+# shellcheck disable=SC2154 # the variables are chain.sh's
+set -u
+umask 077
+
+say() {
+	printf '%s' "$1" >>"$job/result"
+	shift
+	for field; do printf '\t%s' "$field" >>"$job/result"; done
+	echo >>"$job/result"
+}
+status() {
+	echo "$*" >"$job/status.new" && mv "$job/status.new" "$job/status"
+	cp "$job/status" "$home/status" 2>/dev/null
+}
+
+# However the pass ends, its key ends with it.
+# shellcheck disable=SC2317 # the trap calls it
+clean() {
+	rm -f "$job/key" "$job/key.pub" "$job/public"
+	rm -rf "$work"
+	rm -f "$home/status"
+	rmdir "$trash" "$state/trash/$id" "$state/trash" 2>/dev/null
+}
+trap clean EXIT
+trap 'exit 143' HUP INT TERM
+
+rm -rf "$work"
+mkdir -p "$work" "$state/passes" "$trash" || exit 1
+: >"$home/pass-$id"
+rm -f "$log"
+TMPDIR=$work
+export TMPDIR
+
+sed "s,%DIR%,$job,g" "$job/ssh_config" >"$job/ssh_config.new" && mv "$job/ssh_config.new" "$job/ssh_config"
+set --
+if [ -s "$job/key_bits" ]; then set -- -b "$(cat "$job/key_bits")"; fi
+ssh-keygen -q -t "$(cat "$job/key_type")" "$@" -N '' -C "$(cat "$job/comment")" -f "$job/key" </dev/null || exit 1
+{ echo "$job"; cat "$job/key.pub"; } >"$job/public.new" && mv "$job/public.new" "$job/public"
+waited=0
+until [ -f "$job/go" ]; do
+	if [ "$waited" -gt 600 ]; then
+		echo 'nobody has let the key in' >&2
+		exit 1
+	fi
+	waited=$((waited + 1))
+	sleep 0.2
+done
+rm -f "$job/public"
+
+# pull NUMBER LABEL LIST [OPTION]...: one rsync of what the list names.
+pull() {
+	number=$1 label=$2 list=$3
+	[ -s "$list" ] || return 0
+	tr '\n\0' '\0\n' <"$list" | ssh -F "$job/ssh_config" cutover-old "cutover-want $number" >"$work/said" 2>&1
+	code=$?
+	if [ "$code" -ne 0 ]; then
+		ended "$number" "$label" "$code"
+		return 1
+	fi
+	shift 3
+	only=$*
+	set --
+	set -f
+	while IFS= read -r option; do set -- "$@" "$option"; done <"$job/options"
+	# shellcheck disable=SC2086 # options without blanks
+	set -- "$@" $only
+	set +f
+	target=$(sed -n "${number}p" "$job/targets")
+	if [ "$(cat "$job/delete")" = trash ]; then set -- "$@" --backup "--backup-dir=$trash/$number"; fi
+	env RSYNC_PROTECT_ARGS=0 rsync "$@" --from0 "--files-from=:want-$number" "--log-file=$log" \
+		"--rsh=ssh -F $job/ssh_config" "cutover-old:$number/" "$target/" >"$work/stats" 2>"$work/said"
+	code=$?
+	sed "s/^/stat$tab$number$tab/" "$work/stats" >>"$job/result"
+	ended "$number" "$label" "$code"
+	[ "$code" -eq 0 ]
+}
+
+# ended NUMBER LABEL CODE: says how something went, with its own words.
+ended() {
+	head -c 50000 "$work/said" | tr '\r' '\n' | sed "s/^/said$tab$1$tab/" >>"$job/result"
+	say ran "$1" "$2" "$3"
+}
+
+rm -f "$job/result"
+failed=0
+count=$(wc -l <"$job/targets")
+number=0
+while [ "$number" -lt "$count" ]; do
+	number=$((number + 1))
+	say begin "$number" "$(date +%s)"
+	status "listing path $number of $count"
+	if ! compare "$number"; then
+		failed=1
+		say end "$number" "$(date +%s)"
+		break
+	fi
+done
+if [ "$failed" = 0 ]; then strangers || failed=1; fi
+
+number=0
+while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
+	number=$((number + 1))
+	here=$work/$number
+	status "copying path $number of $count"
+	remember_attempt "$number"
+	remove "$number"
+	bad=0
+	# Symbolic links come after, and alone: a list that names what lies below a
+	# directory must not bring a link in this directory's place.
+	pull "$number" new "$here/quick" --no-links || bad=1
+	pull "$number" changed "$here/fresh" --no-links --ignore-times || bad=1
+	pull "$number" attributes "$here/sum" --no-links --checksum || bad=1
+	pull "$number" links "$here/links" --no-implied-dirs || bad=1
+	pull "$number" directories "$here/linkdirs" --no-links --no-implied-dirs || bad=1
+	sort -u "$here/root" >"$here/self" 2>/dev/null
+	pull "$number" root "$here/self" '--exclude=*' || bad=1
+	wait
+	if [ "$bad" = 0 ] || only_vanished "$number"; then remember "$number"; else failed=1; fi
+	cat "$here/figures" >>"$job/result"
+	say end "$number" "$(date +%s)"
+done
+find "$state/trash/$id" -depth -type d -exec rmdir {} + 2>/dev/null
+if [ -d "$state/trash/$id" ]; then say trash "$(du -sk "$state/trash/$id" | cut -f1)"; fi
+wait
+exit "$failed"

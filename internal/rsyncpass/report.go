@@ -1,0 +1,180 @@
+package rsyncpass
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// report is what the job of a pass has left in its result, line by line:
+//
+//	begin    path, seconds since 1970
+//	how      path, "first", "changes", or why everything was looked at again:
+//	         "lost" (the manifest), "other" (another tree), "untrusted"
+//	kind     path, kind of file system that is not trusted
+//	changes  path, how many entries are new, different or gone
+//	unknown  "user" or "group", name, number of files
+//	deleted  path, files, bytes, how many stayed because the new host changed them
+//	kept     path, one of those
+//	stat     path, line of rsync --stats
+//	said     path, line of stderr
+//	ran      path, what ("list", "delete", or the name of an rsync), exit code
+//	seen     path, entries, files, directories, links, special, bytes
+//	end      path, seconds since 1970
+//	trash    KiB
+type report struct {
+	paths    []pathReport
+	strange  []stranger
+	trashKiB int64
+}
+
+type pathReport struct {
+	began, ended  time.Time
+	how           string
+	kind          string
+	changes       int64
+	stats         Stats
+	deleted       int64
+	deletedBytes  int64
+	kept          int64
+	keptExamples  []string
+	failures      []ending
+	saidSoFar     []string
+	seen, started bool
+}
+
+// ending is a step of a path that did not end with exit code 0.
+type ending struct {
+	what   string
+	code   int
+	stderr string
+}
+
+type stranger struct {
+	owner
+	files int64
+}
+
+func parseReport(text string, paths int) (report, error) {
+	r := report{paths: make([]pathReport, paths)}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		what, rest, _ := strings.Cut(line, "\t")
+		switch what {
+		case "trash":
+			r.trashKiB = figure(rest)
+			continue
+		case "unknown":
+			if f := strings.Split(rest, "\t"); len(f) == 3 {
+				r.strange = append(r.strange, stranger{owner{f[0], f[1]}, figure(f[2])})
+			}
+			continue
+		}
+		first, value, _ := strings.Cut(rest, "\t")
+		at, err := strconv.Atoi(first)
+		if err != nil || at < 1 || at > paths {
+			return r, fmt.Errorf("the pass left a result that cannot be read, at the line %q", line)
+		}
+		r.paths[at-1].take(what, value)
+	}
+	return r, nil
+}
+
+func (p *pathReport) take(what, value string) {
+	fields := strings.Split(value, "\t")
+	at := func(i int) int64 {
+		if i >= len(fields) {
+			return 0
+		}
+		return figure(fields[i])
+	}
+	switch what {
+	case "begin":
+		p.began, p.started = time.Unix(at(0), 0).UTC(), true
+	case "end":
+		p.ended = time.Unix(at(0), 0).UTC()
+	case "how":
+		p.how = value
+	case "kind":
+		p.kind = value
+	case "changes":
+		p.changes = at(0)
+	case "deleted":
+		p.deleted, p.deletedBytes, p.kept = at(0), at(1), at(2)
+	case "kept":
+		p.keptExamples = append(p.keptExamples, strings.TrimPrefix(value, "./"))
+	case "stat":
+		p.stats.add(value)
+	case "said":
+		p.saidSoFar = append(p.saidSoFar, value)
+	case "ran":
+		if code := int(at(1)); code != 0 {
+			p.failures = append(p.failures, ending{fields[0], code, strings.Join(p.saidSoFar, "\n") + "\n"})
+		}
+		p.saidSoFar = nil
+	case "seen":
+		p.seen = true
+		p.stats.Files, p.stats.Regular, p.stats.Directories, p.stats.Links, p.stats.Special, p.stats.TotalBytes =
+			at(0), at(1), at(2), at(3), at(4), at(5)
+	}
+}
+
+// result puts together what the pass did.
+func (r report) result(p Pass) Result {
+	var result Result
+	for i, each := range r.paths {
+		if !each.started {
+			continue
+		}
+		path := p.Paths[i]
+		path.Target = path.target()
+		done := PathResult{Path: path, Started: each.began, Finished: each.ended, Stats: each.stats, Changes: each.changes, Whole: each.how != "changes"}
+		done.Stats.Deleted, done.Stats.DeletedBytes = each.deleted, each.deletedBytes
+		if each.ended.After(each.began) {
+			done.Stats.Duration = each.ended.Sub(each.began)
+		}
+		result.Paths = append(result.Paths, done)
+		result.Total = result.Total.plus(done.Stats)
+		result.Changes += each.changes
+		if result.Started.IsZero() {
+			result.Started = each.began
+		}
+		if each.ended.After(result.Finished) {
+			result.Finished = each.ended
+		}
+		result.Warnings = append(result.Warnings, each.warnings(path, p.Final)...)
+	}
+	// The paths are first listed, all of them, and then copied one by one.
+	if result.Finished.After(result.Started) {
+		result.Total.Duration = result.Finished.Sub(result.Started)
+	}
+	result.TrashBytes = r.trashKiB * 1024
+	if r.trashKiB > 0 {
+		result.TrashPath = TrashPath(p.ID)
+	}
+	return result
+}
+
+func (p pathReport) warnings(path Path, final bool) []string {
+	var warnings []string
+	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+	switch p.how {
+	case "first":
+		if final {
+			warn("no earlier pass over the same paths, targets and excludes has brought %s, so nothing was deleted: "+
+				"what another pass has brought and the old host no longer has is still on the new one", path.Source)
+		}
+	case "lost":
+		warn("the manifest of %s from the last pass cannot be read any more; everything was compared anew, and nothing was deleted", path.Source)
+	case "other":
+		warn("%s is another directory than at the last pass (a file system that is not mounted, perhaps); everything was compared anew, and nothing was deleted", path.Source)
+	case "untrusted":
+		warn("%s holds a file system of the kind %s, whose times of change cannot be relied on; everything was compared anew", path.Source, p.kind)
+	}
+	if p.kept > 0 {
+		warn("%d entries of %s are gone on the old host and stay on the new one, where they have been changed since: %s",
+			p.kept, path.Source, strings.Join(p.keptExamples, ", "))
+	}
+	return warnings
+}
