@@ -65,6 +65,7 @@ func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource 
 		newHomeSkeletonResource,
 		newServiceResource,
 		newSyncPassResource,
+		newConnectionHoldResource,
 		newForwardingTunnelResource,
 	}
 }

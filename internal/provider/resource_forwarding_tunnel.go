@@ -42,6 +42,7 @@ type forwardingTunnelModel struct {
 	ToPort          types.Int64    `tfsdk:"to_port"`
 	SourceAddresses types.Set      `tfsdk:"source_addresses"`
 	AllowOpenRelay  types.Bool     `tfsdk:"allow_open_relay"`
+	ReleaseHold     types.String   `tfsdk:"release_hold"`
 	Status          types.String   `tfsdk:"status"`
 	Timeouts        timeouts.Value `tfsdk:"timeouts"`
 }
@@ -166,6 +167,7 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
 				MarkdownDescription: "**Dangerous.** Starts the relays although the new host's mail server would relay anybody's mail that comes through them. Default: `false`.",
 			},
+			"release_hold": releaseHoldAttribute(),
 			"status": schema.StringAttribute{
 				Computed: true, Default: stringdefault.StaticString(tunnel.Running),
 				MarkdownDescription: "`running`, or what is wrong; anything but `running` is put right by the next apply.",
@@ -190,6 +192,7 @@ func validateForwardingTunnel(ctx context.Context, m *forwardingTunnelModel, dia
 				fmt.Sprintf("A transparent tunnel ends at the new host itself; it leads to no other host such as %q. Leave target_host out, or use mode = %q.", f.TargetHost.ValueString(), tunnel.Relays))
 		}
 	}
+	validateReleaseHold(m.From, m.ReleaseHold, diags)
 	var forwards []tunnel.Forward
 	for _, f := range m.forwards(ctx) {
 		if f.ListenPort > 0 { // unknown so far
@@ -321,6 +324,7 @@ func startForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel
 	if err != nil {
 		return err
 	}
+	r.releaseHold(ctx, plan.ReleaseHold)
 	plan.Status = types.StringValue(tunnel.Running)
 	return plan.accept(ctx, started)
 }
