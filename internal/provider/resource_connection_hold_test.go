@@ -97,6 +97,9 @@ func TestAccConnectionHold(t *testing.T) {
 				{
 					ResourceName: held, ImportState: true, ImportStateVerify: true, ImportStateId: name + "/cutover",
 				},
+				{ // nothing to change after an import
+					ResourceName: held, ImportState: true, ImportStateKind: resource.ImportBlockWithID, ImportStateId: name + "/cutover",
+				},
 				{ // the same time in other words, and other ports; what waits goes on waiting
 					Config: holdConfig(w, name, "  ports         = [80, 25]\n  expires_after = \"600s\""),
 					ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
