@@ -35,7 +35,7 @@ var layers = []layer{
 	{name: "main", mayImport: []string{"provider"}},
 	{name: "provider", packages: []string{"provider"}, mayImport: []string{"domain", "host"}},
 	{name: "domain", packages: []string{
-		"account", "check", "hold", "machine", "rsyncpass", "service", "skeleton", "tunnel",
+		"account", "check", "hold", "machine", "rsyncpass", "service", "skeleton", "traffic", "tunnel",
 	}, mayImport: []string{"mechanism", "batch", "host", "sh"}},
 	{name: "mechanism", packages: []string{"managedfile", "probe"}, mayImport: []string{"host", "sh"}},
 	{name: "host", packages: []string{"host"}, mayImport: []string{"sh"}},

@@ -75,5 +75,6 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 		newHostDataSource,
 		newHostUsersDataSource,
 		newServiceCheckDataSource,
+		newTunnelTrafficDataSource,
 	}
 }

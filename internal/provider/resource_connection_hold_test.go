@@ -230,7 +230,7 @@ func TestAccConnectionHoldEndsByItself(t *testing.T) {
 					Check:  check(t, func() error { return waits(w, host.Address, 80) }),
 				},
 				{ // as a firewall manager does when it reloads
-					PreConfig:        func() { flushFirewall(t, host) },
+					PreConfig:        func() { reloadFirewall(t, host) },
 					Config:           holdConfig(w, name, long),
 					ConfigPlanChecks: replaced,
 					Check:            check(t, func() error { return errors.Join(waits(w, host.Address, 80), waits(w, host.Address6, 25)) }),
@@ -422,24 +422,29 @@ func (c *caller) leave() (tries, refused int, longest time.Duration) {
 // end of the test.
 func handWritten(t *testing.T, host *lab.Host) {
 	t.Helper()
+	writeByHand(t, host)
+	t.Cleanup(func() { reloadFirewall(t, host) })
+}
+
+func writeByHand(t *testing.T, host *lab.Host) {
+	t.Helper()
 	if host.Kind == lab.SysV {
 		run(t, host, "sh", "-c", `for t in iptables ip6tables; do
 			$t -t mangle -A PREROUTING -p tcp --dport 8999 -j ACCEPT && $t -A INPUT -p tcp --dport 8999 -j DROP || exit 1; done`)
-		t.Cleanup(func() { flushFirewall(t, host) })
 		return
 	}
 	run(t, host, "nft", `table inet mine { set bad { type ipv4_addr; flags timeout; }; chain in { type filter hook input priority 0; policy accept; ip saddr @bad drop; tcp dport 8999 drop; }; }`)
-	t.Cleanup(func() { run(t, host, "nft", "delete table inet mine") })
 }
 
-// flushFirewall takes all rules of the host away, whoever made them.
-func flushFirewall(t *testing.T, host *lab.Host) {
+// reloadFirewall sets the firewall up as at boot, and so takes away all other
+// rules, whoever made them.
+func reloadFirewall(t *testing.T, host *lab.Host) {
 	t.Helper()
 	if host.Kind == lab.SysV {
 		run(t, host, "sh", "-c", `for t in iptables ip6tables; do for table in mangle filter; do $t -t $table -F && $t -t $table -X || exit 1; done; done`)
 		return
 	}
-	run(t, host, "nft", "flush", "ruleset")
+	run(t, host, "nft", "-f", "/etc/nftables.conf")
 }
 
 // sameFirewall compares the host's rules before the test with those after it,
@@ -449,7 +454,7 @@ func sameFirewall(t *testing.T, host *lab.Host) {
 	before := firewall(t, host)
 	t.Cleanup(func() {
 		if after := firewall(t, host); after != before {
-			t.Errorf("the firewall of %s was\n%s\nand is\n%s", host.Name, before, after)
+			t.Errorf("of the firewall of %s these lines are gone:\n%s\nand these are new:\n%s", host.Name, linesWithout(before, after), linesWithout(after, before))
 		}
 	})
 }
