@@ -151,6 +151,48 @@ data "cutover_tunnel_traffic" "relay" {
 	})
 }
 
+// What a transparent tunnel translates is counted before and after that.
+func TestAccTunnelTrafficOfATransparentTunnel(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		untouched(t, w.trixie)
+		config := tunnelConfig(w, name, "  mode = \"transparent\"\n  forwards = [{ listen_port = 8080, target_port = 80 }]") + fmt.Sprintf(`
+data "cutover_tunnel_traffic" "relay" {
+  host       = %q
+  depends_on = [cutover_forwarding_tunnel.relay]
+}
+`, name)
+		sent := resource.TestMatchResourceAttr(counted, "ports.8080.bytes_sent", regexp.MustCompile(`^[0-9]{3,}$`))
+		if name == "sysv" {
+			sent = resource.TestCheckNoResourceAttr(counted, "ports.8080.bytes_sent")
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: config,
+					Check:  resource.TestCheckResourceAttr(counted, "ports.8080.connections", "0"),
+				},
+				{
+					PreConfig: func() {
+						if err := errors.Join(served(w, host.Address, 8080), served(w, host.Address6, 8080)); err != nil {
+							t.Fatal(err)
+						}
+					},
+					Config: config,
+					Check: resource.ComposeTestCheckFunc(
+						resource.TestCheckResourceAttr(counted, "ports.8080.connections", "2"),
+						recently(counted, "ports.8080.clients."+w.client.Address, nil),
+						recently(counted, "ports.8080.clients."+w.client.Address6, nil),
+						resource.TestMatchResourceAttr(counted, "ports.8080.bytes_received", regexp.MustCompile(`^[0-9]{3,}$`)),
+						sent,
+					),
+				},
+			},
+		})
+	})
+}
+
 // momentOf is an attribute that is a time.
 func momentOf(s *terraform.State, address, attribute string) (time.Time, error) {
 	value := s.RootModule().Resources[address].Primary.Attributes[attribute]
