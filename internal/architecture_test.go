@@ -35,7 +35,7 @@ var layers = []layer{
 	{name: "main", mayImport: []string{"provider"}},
 	{name: "provider", packages: []string{"provider"}, mayImport: []string{"domain", "host"}},
 	{name: "domain", packages: []string{
-		"account", "check", "loginlock", "machine", "maildir", "rsyncpass", "service", "skeleton", "tunnel", "vhost",
+		"account", "check", "hold", "loginlock", "machine", "maildir", "rsyncpass", "service", "skeleton", "traffic", "tunnel", "vhost",
 	}, mayImport: []string{"mechanism", "batch", "host", "sh"}},
 	{name: "mechanism", packages: []string{"job", "managedfile", "probe"}, mayImport: []string{"host", "sh"}},
 	{name: "host", packages: []string{"host"}, mayImport: []string{"sh"}},

@@ -71,6 +71,15 @@ data "cutover_service_check" "new" {
   depends_on = [cutover_sync_pass.warm]
 }
 
+# From now on, who comes waits a moment instead of being refused.
+resource "cutover_connection_hold" "ports" {
+  count = var.phase == "cutover" ? 1 : 0
+  host  = "old"
+  ports = values(var.ports)
+
+  depends_on = [cutover_sync_pass.warm]
+}
+
 # Stop services on the old machine, and keep them from coming back at boot.
 resource "cutover_service" "old" {
   for_each = local.reached.cutover ? var.old_services : []
@@ -81,7 +90,7 @@ resource "cutover_service" "old" {
   enabled    = false
   on_destroy = "restore"
 
-  depends_on = [cutover_sync_pass.warm]
+  depends_on = [cutover_connection_hold.ports]
 }
 
 # rsync again, final time. Data transferred here is the data that will be live in a sec.
@@ -109,11 +118,13 @@ resource "cutover_service" "new" {
 }
 
 # SSH forward the ports from the old machine to the new, until every name has moved.
+# Once each was tried, those who wait are let in.
 resource "cutover_forwarding_tunnel" "relay" {
-  count = var.phase == "cutover" ? 1 : 0
-  from  = "old"
-  to    = "new"
-  ports = values(var.ports)
+  count        = var.phase == "cutover" ? 1 : 0
+  from         = "old"
+  to           = "new"
+  ports        = values(var.ports)
+  release_hold = one(cutover_connection_hold.ports[*].id)
 
   depends_on = [cutover_service.new]
 }

@@ -101,9 +101,22 @@ func inNetwork(pid int, f func() error) error {
 	defer there.Close()
 	done := make(chan error, 1)
 	go func() {
-		// Never unlocked: the thread is of no use to others and ends with this
-		// goroutine, which is safer than bringing it back.
+		// The thread is brought back: its end would end, too, what terraform-exec
+		// has started from it (PR_SET_PDEATHSIG in prctl(2)). Only where that
+		// fails does it stay locked and end with this goroutine.
 		runtime.LockOSThread()
+		here, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
+		defer here.Close()
+		defer func() {
+			if unix.Setns(int(here.Fd()), unix.CLONE_NEWNET) == nil {
+				runtime.UnlockOSThread()
+			}
+		}()
 		if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("entering the network namespace of process %d: %w", pid, err)
 			return

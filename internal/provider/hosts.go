@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/account"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/hold"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/service"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/skeleton"
@@ -41,6 +42,7 @@ type hosts struct {
 	homes    perHost[*skeleton.Homes]
 	services perHost[*service.Services]
 	sites    perHost[*vhost.Sites]
+	holds    perHost[*hold.Holds]
 }
 
 // errUnresolved is the error of a host some of whose options are not known

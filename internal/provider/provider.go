@@ -68,6 +68,7 @@ func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource 
 		newVhostResource,
 		newServiceResource,
 		newSyncPassResource,
+		newConnectionHoldResource,
 		newForwardingTunnelResource,
 	}
 }
@@ -78,5 +79,6 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 		newHostUsersDataSource,
 		newVhostsDataSource,
 		newServiceCheckDataSource,
+		newTunnelTrafficDataSource,
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/traffic"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/tunnel"
 )
 
@@ -42,6 +43,7 @@ type forwardingTunnelModel struct {
 	ToPort          types.Int64    `tfsdk:"to_port"`
 	SourceAddresses types.Set      `tfsdk:"source_addresses"`
 	AllowOpenRelay  types.Bool     `tfsdk:"allow_open_relay"`
+	ReleaseHold     types.String   `tfsdk:"release_hold"`
 	Status          types.String   `tfsdk:"status"`
 	Timeouts        timeouts.Value `tfsdk:"timeouts"`
 }
@@ -81,7 +83,7 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "SSH relays from the old host to the new one: whoever still calls the old address is served by the new host, until every name has moved.\n\n" +
 			"Creating it starts one OpenSSH client on the old host, kept alive and started at boot by systemd or SysV init, " +
 			"and returns when every port was tried end to end. Destroying it ends the relays and removes their key, account, unit and files from both hosts. " +
-			"Terraform need not run meanwhile.\n\n" +
+			"Terraform need not run meanwhile. Who comes is counted, for `data.cutover_tunnel_traffic`.\n\n" +
 			"In the default mode the new host sees relayed clients as coming from itself (`127.0.0.1` or `::1`). A mail server that trusts that address relays spam for anybody; " +
 			"so each SMTP port is asked first, and an open relay is an error. With `mode = \"transparent\"` it sees each client's own address.",
 		Attributes: map[string]schema.Attribute{
@@ -166,6 +168,7 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
 				MarkdownDescription: "**Dangerous.** Starts the relays although the new host's mail server would relay anybody's mail that comes through them. Default: `false`.",
 			},
+			"release_hold": releaseHoldAttribute(),
 			"status": schema.StringAttribute{
 				Computed: true, Default: stringdefault.StaticString(tunnel.Running),
 				MarkdownDescription: "`running`, or what is wrong; anything but `running` is put right by the next apply.",
@@ -190,6 +193,7 @@ func validateForwardingTunnel(ctx context.Context, m *forwardingTunnelModel, dia
 				fmt.Sprintf("A transparent tunnel ends at the new host itself; it leads to no other host such as %q. Leave target_host out, or use mode = %q.", f.TargetHost.ValueString(), tunnel.Relays))
 		}
 	}
+	validateReleaseHold(m.From, m.ReleaseHold, diags)
 	var forwards []tunnel.Forward
 	for _, f := range m.forwards(ctx) {
 		if f.ListenPort > 0 { // unknown so far
@@ -321,6 +325,8 @@ func startForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel
 	if err != nil {
 		return err
 	}
+	r.countTraffic(ctx, from, started)
+	r.releaseHold(ctx, plan.ReleaseHold)
 	plan.Status = types.StringValue(tunnel.Running)
 	return plan.accept(ctx, started)
 }
@@ -416,7 +422,9 @@ func deleteForwardingTunnel(ctx context.Context, r *request[forwardingTunnelMode
 	if err != nil {
 		return at(path.Root("to"), err)
 	}
-	return tunnel.Tunnel{Name: state.Name.ValueString()}.Stop(ctx, from, to)
+	return errors.Join(
+		traffic.End(ctx, from, state.Name.ValueString()),
+		tunnel.Tunnel{Name: state.Name.ValueString()}.Stop(ctx, from, to))
 }
 
 func importForwardingTunnel(id string) (map[string]any, error) {

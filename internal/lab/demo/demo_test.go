@@ -54,7 +54,9 @@ func cutover(t *testing.T, kind lab.Kind) {
 
 	witness := startWitness(ctx, client, old)
 	defer witness.stop()
+	witness.begin("cutover")
 	apply("cutover")
+	witness.settle(ctx, "new")
 	witness.begin("tunnels")
 	sleep(ctx, 2*time.Second)
 	witness.stop()

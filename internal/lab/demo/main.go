@@ -77,7 +77,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 	for _, phase := range []struct{ name, means string }{
 		{"prepare", "accounts, homes, and a first rsync while everything is live"},
 		{"rehearse", "rsync again; does the new machine serve?"},
-		{"cutover", "stop the old services, rsync a last time, start the new ones, relay the ports"},
+		{"cutover", "have clients wait, stop the old services, rsync a last time, start the new ones, relay the ports, let in who waits"},
 	} {
 		heading("%s apply -var phase=%s: %s", filepath.Base(tf.binary), phase.name, phase.means)
 		witness.begin(phase.name)
@@ -85,6 +85,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 			return err
 		}
 		if phase.name == "cutover" {
+			witness.settle(ctx, "new")
 			witness.begin("tunnels")
 			sleep(ctx, 3*time.Second)
 		}
@@ -185,7 +186,7 @@ func leftovers(ctx context.Context, hosts ...*lab.Host) error {
 			return err
 		}
 		for path := range tree {
-			if strings.Contains(path, "cutover-tunnel") || strings.Contains(path, "/etc/cutover") || strings.Contains(path, "/run/cutover") {
+			if strings.Contains(path, "cutover-tunnel") || strings.Contains(path, "cutover/hold-") || strings.Contains(path, "/etc/cutover") || strings.Contains(path, "/run/cutover") {
 				return fmt.Errorf("%s was left on %s", path, host.Name)
 			}
 		}

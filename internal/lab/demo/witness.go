@@ -31,8 +31,16 @@ type witness struct {
 	last   map[int]string        // who answered last, by port
 }
 
-// tally is what happened in a phase.
-type tally struct{ old, new, refused, failed int }
+// tally is what happened in a phase: whom requests were answered by, how many
+// were not, and how long the slowest answer took.
+type tally struct {
+	old, new, refused, failed int
+	wait                      time.Duration
+}
+
+// patience is how long the client waits for an answer, as browsers and mail
+// clients do at least.
+const patience = 30 * time.Second
 
 // askEvery is the pause between two questions to a port.
 const askEvery = 200 * time.Millisecond
@@ -52,7 +60,23 @@ func (w *witness) stop() {
 	w.done.Wait()
 }
 
-// begin counts under a phase from now on.
+// settle waits until whoever waited is served: until every port was last
+// served by the host of that name, for as long as clients wait.
+func (w *witness) settle(ctx context.Context, name string) {
+	for start := time.Now(); ctx.Err() == nil && time.Since(start) < patience; sleep(ctx, askEvery) {
+		w.mu.Lock()
+		waiting := false
+		for _, port := range relayed {
+			waiting = waiting || w.last[port] != name
+		}
+		w.mu.Unlock()
+		if !waiting {
+			return
+		}
+	}
+}
+
+// begin counts requests that are asked from now on under a phase.
 func (w *witness) begin(phase string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,12 +88,14 @@ func (w *witness) begin(phase string) {
 func (w *witness) watch(ctx context.Context, port int) {
 	served := time.Now()
 	for ctx.Err() == nil {
+		w.mu.Lock()
+		asked, count := time.Now(), w.tally[w.phase]
+		w.mu.Unlock()
 		by, err := w.ask(ctx, port)
 		if ctx.Err() != nil {
 			return
 		}
 		w.mu.Lock()
-		count := w.tally[w.phase]
 		switch {
 		case err == nil && by == "new":
 			count.new++
@@ -81,6 +107,7 @@ func (w *witness) watch(ctx context.Context, port int) {
 			count.failed++
 		}
 		if err == nil {
+			count.wait = max(count.wait, time.Since(asked))
 			w.gaps[port] = max(w.gaps[port], time.Since(served)-askEvery)
 			w.last[port] = by
 			served = time.Now()
@@ -93,7 +120,7 @@ func (w *witness) watch(ctx context.Context, port int) {
 // ask asks the old address and returns which host answered: its web server
 // says so in a header, its mail servers in their greetings.
 func (w *witness) ask(ctx context.Context, port int) (by string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(w.old.Address, strconv.Itoa(port)))
 	if err != nil {
@@ -123,10 +150,10 @@ func (w *witness) ask(ctx context.Context, port int) (by string, err error) {
 func (w *witness) report() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	fmt.Printf("  %-10s %14s %14s %9s %7s\n", "phase", "served by old", "served by new", "refused", "failed")
+	fmt.Printf("  %-10s %14s %14s %9s %7s %13s\n", "phase", "served by old", "served by new", "refused", "failed", "longest wait")
 	for _, phase := range w.phases {
 		t := w.tally[phase]
-		fmt.Printf("  %-10s %14d %14d %9d %7d\n", phase, t.old, t.new, t.refused, t.failed)
+		fmt.Printf("  %-10s %14d %14d %9d %7d %11.1f s\n", phase, t.old, t.new, t.refused, t.failed, t.wait.Seconds())
 	}
 	var problems []error
 	fmt.Println()
@@ -138,6 +165,9 @@ func (w *witness) report() error {
 	}
 	if t := w.tally["tunnels"]; t != nil && t.refused+t.failed > 0 {
 		problems = append(problems, fmt.Errorf("with the tunnels up, %d requests were refused and %d failed", t.refused, t.failed))
+	}
+	if t := w.tally["cutover"]; t != nil && t.refused > 0 {
+		problems = append(problems, fmt.Errorf("%d requests were refused during the cutover, in spite of the hold", t.refused))
 	}
 	return errors.Join(problems...)
 }

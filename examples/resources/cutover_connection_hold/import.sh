@@ -1,0 +1,2 @@
+# HOST/NAME
+terraform import cutover_connection_hold.night old/cutover

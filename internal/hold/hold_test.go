@@ -1,0 +1,385 @@
+package hold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
+)
+
+// start is when the holds of these tests begin.
+const start = 1_800_000_000 // 2027-01-15T08:00:00Z
+
+var web = Hold{Name: "web", Ports: []int{443, 80}, ExpiresAfter: 10 * time.Minute}
+
+// saying is what state.sh prints of a host: the time in seconds since start,
+// then lines.
+func saying(seconds int, lines ...string) string {
+	return fmt.Sprintf("now %d\nboot b1\narrived 22\nipv6\n%s\n", start+seconds, strings.Join(lines, "\n"))
+}
+
+var (
+	tools = "tool nft\ntool iptables\ntool ip6tables"
+	// written is the record of web, as state.sh prints it.
+	written = "record web ports 80 443\nrecord web after 600\nrecord web begun 1800000000\nrecord web expires 1800000600\nrecord web boot b1\nrecord web tool nft\nrecord web released no"
+	over    = strings.Replace(written, "released no", "released yes", 1)
+	// listed is its table, as nft 1.0 lists it.
+	listed = table("80 timeout 10m expires 9m59s996ms,\n\t\t\t     443 timeout 10m expires 9m59s996ms")
+)
+
+func table(elements string) string {
+	set := ""
+	if elements != "" {
+		set = "\t\telements = { " + elements + " }\n"
+	}
+	text := "table inet cutover_hold_web {\n\tset held {\n\t\ttype inet_service\n\t\tflags timeout\n" + set +
+		"\t}\n\n\tchain arriving {\n\t\ttype filter hook prerouting priority -300; policy accept;\n\t\tiif \"lo\" accept\n" +
+		"\t\tfib daddr type local tcp dport @held tcp flags syn / fin,syn,rst,ack drop\n\t}\n}"
+	return "nft web " + strings.ReplaceAll(text, "\n", "\nnft web ")
+}
+
+// saved is what iptables-save has of web, each line after a tool's name.
+func saved(tool string, ports ...int) string {
+	lines := []string{"-A PREROUTING -j CUTOVER-HOLD-web", "-A CUTOVER-HOLD-web -i lo -j RETURN"}
+	for _, port := range ports {
+		lines = append(lines, fmt.Sprintf("-A CUTOVER-HOLD-web -p tcp -m tcp --dport %d --tcp-flags FIN,SYN,RST,ACK SYN -m addrtype --dst-type LOCAL -m time --datestop 2027-01-15T08:10:00 -j DROP", port))
+	}
+	return tool + " " + strings.Join(lines, "\n"+tool+" ")
+}
+
+func TestTheKernelSaysWhatAHoldIsDoing(t *testing.T) {
+	byIptables := strings.Replace(written, "tool nft", "tool iptables", 1)
+	for name, c := range map[string]struct{ out, want string }{
+		"nothing there":           {saying(0, tools), "not found"},
+		"held by nft":             {saying(5, tools, written, listed), "held"},
+		"held by iptables":        {saying(5, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)), "held"},
+		"last second of iptables": {saying(600, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)), "held"},
+		"iptables' time is over":  {saying(601, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)), "expired"},
+		"not in IPv6":             {saying(5, byIptables, saved("iptables", 80, 443)), "lost: its rules for port 80, 443 are gone"},
+		"one port of IPv6":        {saying(5, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80)), "lost: its rules for port 443 are gone"},
+		"no jump to the chain":    {saying(5, byIptables, strings.ReplaceAll(saved("iptables", 80, 443), "-A PREROUTING", "-A INPUT"), saved("ip6tables", 80, 443)), "lost"},
+		"one port of nft":         {saying(5, written, table("80 timeout 10m expires 9m")), "lost: its rules for port 443 are gone"},
+		"no chain":                {saying(5, written, strings.ReplaceAll(listed, "drop", "accept")), "lost"},
+		"nft's time is over":      {saying(601, written, table("")), "expired"},
+		"a clock set back":        {saying(-3000, written, table("")), "expired"},
+		"expired, then booted":    {saying(700, strings.Replace(written, "boot b1", "boot b0", 1)), "expired"},
+		"flushed":                 {saying(5, written), "lost: its rules for port 80, 443 are gone"},
+		"booted":                  {saying(5, strings.Replace(written, "boot b1", "boot b0", 1)), "lost: the host was booted"},
+		"released":                {saying(5, over), "released"},
+		"released and booted":     {saying(5, strings.Replace(over, "boot b1", "boot b0", 1)), "released"},
+		"released long ago":       {saying(5000, over), "released"},
+		"released, yet it holds":  {saying(5, over, listed), "held"},
+		"unknown to the record":   {saying(5, listed), "lost: what was written down of it"},
+		"damaged record":          {saying(5, "record web ports eighty"), "lost: what is written down of it in /var/lib/cutover was damaged"},
+		"of another name":         {saying(5, strings.ReplaceAll(written, "web", "mail")), "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := hosttest.New(t)
+			fake.Expect("hold/state.sh").Prints(c.out)
+			s, found, err := NewHolds(fake).Read(t.Context(), "web")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := s.Status
+			if !found {
+				got = "not found"
+			}
+			if !strings.HasPrefix(got, c.want) || c.want == Held && got != Held {
+				t.Errorf("the status is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestReadKnowsThePortsAndTheTime(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("hold/state.sh").Prints(saying(5, tools, written, listed))
+	s, _, err := NewHolds(fake).Read(t.Context(), "web")
+	if err != nil || !slices.Equal(s.Ports, []int{80, 443}) || s.ExpiresAfter != 10*time.Minute || s.Expires.Unix() != start+600 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestAnAnswerThatBreaksOffIsNoAnswer(t *testing.T) {
+	for _, out := range []string{"", "boot b1\n", "now soon\n"} {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(out)
+		if _, _, err := NewHolds(fake).Read(t.Context(), "web"); err == nil || !strings.Contains(err.Error(), "fake") {
+			t.Errorf("after %q: %v", out, err)
+		}
+	}
+	fake := hosttest.New(t)
+	lost := errors.New("connection lost")
+	fake.Expect("hold/state.sh").Fails(lost)
+	if _, _, err := NewHolds(fake).Read(t.Context(), "web"); !errors.Is(err, lost) {
+		t.Error(err)
+	}
+}
+
+const recordOfWeb = `# Managed by Terraform: cutover_connection_hold "web".
+# Destroying the resource removes this file.
+ports 80 443
+after 600
+begun 1800000000
+expires 1800000600
+boot b1
+tool nft
+released no
+`
+
+const rulesOfWeb = `table inet cutover_hold_web
+delete table inet cutover_hold_web
+table inet cutover_hold_web {
+	set held {
+		type inet_service
+		flags timeout
+		elements = { 80 timeout 600s, 443 timeout 600s }
+	}
+	chain arriving {
+		type filter hook prerouting priority -300; policy accept;
+		iif lo accept
+		fib daddr type local tcp dport @held tcp flags & (fin | syn | rst | ack) == syn drop
+	}
+}
+`
+
+const iptablesOfWeb = `*mangle
+:CUTOVER-HOLD-web - [0:0]
+-A CUTOVER-HOLD-web -i lo -j RETURN
+-A CUTOVER-HOLD-web -p tcp --dport 80 --syn -m addrtype --dst-type LOCAL -m time --utc --datestop 2027-01-15T08:10:00 -j DROP
+-A CUTOVER-HOLD-web -p tcp --dport 443 --syn -m addrtype --dst-type LOCAL -m time --utc --datestop 2027-01-15T08:10:00 -j DROP
+`
+
+func TestBegin(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("hold/state.sh").Prints(saying(0, tools))
+	fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").WithStdin(recordOfWeb + "rules\n" + rulesOfWeb)
+	fake.Expect("hold/state.sh").Prints(saying(1, tools, written, listed))
+	s, err := NewHolds(fake).Begin(t.Context(), web)
+	if err != nil || s.Status != Held || s.Expires.Unix() != start+600 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// A kernel may lack what the rules need although nft itself works.
+func TestBeginFallsBackToIptables(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("hold/state.sh").Prints(saying(0, tools))
+	fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").Exits(1, "Error: Could not process rule")
+	fake.Expect("hold/hold.sh web iptables CUTOVER-HOLD-web yes").
+		WithStdin(strings.Replace(recordOfWeb, "tool nft", "tool iptables", 1) + "rules\n" + iptablesOfWeb)
+	fake.Expect("hold/state.sh").Prints(saying(1, tools, written, saved("iptables", 80, 443), saved("ip6tables", 80, 443)))
+	if s, err := NewHolds(fake).Begin(t.Context(), web); err != nil || s.Status != Held {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestBeginUndoesWhatItCouldNotFinish(t *testing.T) {
+	const lift = "hold/lift.sh web cutover_hold_web CUTOVER-HOLD-web nft"
+	t.Run("refused", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(0, "tool nft"))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").Exits(1, "Operation not permitted")
+		fake.Expect(lift).WithStdin("")
+		if _, err := NewHolds(fake).Begin(t.Context(), web); err == nil || !strings.Contains(err.Error(), "not permitted") || errors.Is(err, ErrLeftovers) {
+			t.Error(err)
+		}
+	})
+	t.Run("no effect", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(0, tools))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes")
+		fake.Expect("hold/state.sh").Prints(saying(1, tools, written))
+		fake.Expect(lift).WithStdin("")
+		if _, err := NewHolds(fake).Begin(t.Context(), web); err == nil || !strings.Contains(err.Error(), "does not hold the ports") {
+			t.Error(err)
+		}
+	})
+	t.Run("connection lost", func(t *testing.T) {
+		fake := hosttest.New(t)
+		lost := errors.New("connection lost")
+		fake.Expect("hold/state.sh").Prints(saying(0, tools))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").Fails(lost) // and not a second tool
+		fake.Expect(lift).Fails(lost)
+		if _, err := NewHolds(fake).Begin(t.Context(), web); !errors.Is(err, lost) || !errors.Is(err, ErrLeftovers) {
+			t.Error(err)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		fake := hosttest.New(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		fake.Expect("hold/state.sh").Prints(saying(0, tools))
+		fake.Expect(lift)
+		if _, err := NewHolds(cancelling{fake, cancel}).Begin(ctx, web); !errors.Is(err, context.Canceled) || errors.Is(err, ErrLeftovers) {
+			t.Error(err)
+		}
+	})
+}
+
+// cancelling is a host at which the operator gives up once its state is known.
+type cancelling struct {
+	*hosttest.Fake
+	cancel func()
+}
+
+func (c cancelling) Run(ctx context.Context, command host.Command) (host.Result, error) {
+	result, err := c.Fake.Run(ctx, command)
+	c.cancel()
+	return result, err
+}
+
+// Nothing is run after the look: hosttest fails on it.
+func TestBeginRefusesBeforeAnythingHasChanged(t *testing.T) {
+	other := strings.ReplaceAll(written, "web", "night")
+	for name, c := range map[string]struct {
+		wanted    Hold
+		out, says string
+	}{
+		"the provider's own port": {Hold{"web", []int{80, 22}, time.Minute}, saying(0, tools), "port 22 of host \"fake\" is the one through which"},
+		"its port before NAT":     {Hold{"web", []int{80, 2222}, time.Minute}, saying(0, tools), "port 2222"},
+		"held by another":         {web, saying(0, tools, other, strings.ReplaceAll(listed, "web", "night")), `port 80, 443 of host "fake" is held already, by the hold "night" until 2027-01-15T08:10:00Z`},
+		"the name is taken":       {Hold{"web", []int{81}, time.Minute}, saying(0, tools, written, listed), `has a hold "web" already`},
+		"no tool":                 {web, saying(0), "neither nftables nor iptables"},
+		"no ip6tables":            {web, saying(0, "tool iptables"), "neither nftables nor ip6tables"},
+		"no port":                 {Hold{"web", nil, time.Minute}, "", "at least one port"},
+		"port 0":                  {Hold{"web", []int{0}, time.Minute}, "", "no TCP port"},
+		"no name":                 {Hold{"", []int{80}, time.Minute}, "", "a hold's name"},
+		"no time":                 {Hold{"web", []int{80}, 0}, "", "expires after"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := hosttest.New(t)
+			fake.Ident.Port = 2222
+			if c.out != "" {
+				fake.Expect("hold/state.sh").Prints(c.out)
+			}
+			if _, err := NewHolds(fake).Begin(t.Context(), c.wanted); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want %q", err, c.says)
+			}
+		})
+	}
+}
+
+// What an apply that was killed has left: it is the same hold, and gets its full
+// time.
+func TestBeginTakesOverWhatAKilledApplyHasLeft(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("hold/state.sh").Prints(saying(100, tools, written, listed))
+	fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").WithStdin(
+		strings.NewReplacer("begun 1800000000", "begun 1800000100", "expires 1800000600", "expires 1800000700").Replace(recordOfWeb) + "rules\n" + rulesOfWeb)
+	fake.Expect("hold/state.sh").Prints(saying(101, tools, written, listed))
+	if s, err := NewHolds(fake).Begin(t.Context(), web); err != nil || s.Status != Held {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestAPortIsFreeAgainOnceItsHoldIsOver(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("hold/state.sh").Prints(saying(0, tools, strings.ReplaceAll(over, "web", "night")))
+	fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes")
+	fake.Expect("hold/state.sh").Prints(saying(1, tools, written, listed))
+	if _, err := NewHolds(fake).Begin(t.Context(), web); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestChange(t *testing.T) {
+	wanted := Hold{"web", []int{80}, 5 * time.Minute}
+	t.Run("held", func(t *testing.T) { // what is left of the new time counts from the beginning
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(100, tools, written, listed))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").WithStdin(
+			strings.NewReplacer("ports 80 443", "ports 80", "after 600", "after 300", "expires 1800000600", "expires 1800000300").Replace(recordOfWeb) + "rules\n" +
+				strings.Replace(rulesOfWeb, "80 timeout 600s, 443 timeout 600s", "80 timeout 200s", 1))
+		fake.Expect("hold/state.sh").Prints(saying(101, tools, strings.Replace(written, "80 443", "80", 1), table("80 timeout 200s expires 199s")))
+		if s, err := NewHolds(fake).Change(t.Context(), wanted); err != nil || s.Status != Held || s.Expires.Unix() != start+300 {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+	t.Run("the new time is over", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(400, tools, written, listed))
+		fake.Expect("hold/lift.sh web cutover_hold_web CUTOVER-HOLD-web nft")
+		if s, err := NewHolds(fake).Change(t.Context(), wanted); err != nil || s.Status != Expired {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+	for name, c := range map[string]struct{ out, status string }{
+		"released": {saying(100, tools, over), Released},
+		"expired":  {saying(700, tools, written), Expired},
+	} {
+		t.Run(name, func(t *testing.T) { // holds nothing again, and reads the same afterwards
+			fake := hosttest.New(t)
+			fake.Expect("hold/state.sh").Prints(c.out)
+			fake.Expect("hold/hold.sh web none CUTOVER-HOLD-web no")
+			s, err := NewHolds(fake).Change(t.Context(), Hold{"web", []int{80}, time.Hour})
+			if err != nil || s.Status != c.status || s.Expires.Unix() != start+600 {
+				t.Errorf("%+v, %v", s, err)
+			}
+		})
+	}
+	t.Run("gone", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(100, tools))
+		if _, err := NewHolds(fake).Change(t.Context(), wanted); err == nil {
+			t.Error("a hold that is gone was changed")
+		}
+	})
+}
+
+func TestRelease(t *testing.T) {
+	const lift = "hold/lift.sh web cutover_hold_web CUTOVER-HOLD-web nft"
+	for name, c := range map[string]struct{ out, record, status string }{
+		"held":             {saying(5, tools, written, listed), strings.Replace(recordOfWeb, "released no", "released yes", 1), Released},
+		"released already": {saying(5, tools, over), strings.Replace(recordOfWeb, "released no", "released yes", 1), Released},
+		"expired":          {saying(700, tools, written), recordOfWeb, Expired}, // which the user is to know
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := hosttest.New(t)
+			fake.Expect("hold/state.sh").Prints(c.out)
+			fake.Expect(lift).WithStdin(c.record)
+			s, found, err := NewHolds(fake).Release(t.Context(), "web")
+			if err != nil || !found || s.Status != c.status {
+				t.Errorf("%+v, %v, %v", s, found, err)
+			}
+		})
+	}
+	t.Run("not there", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(5, tools))
+		if _, found, err := NewHolds(fake).Release(t.Context(), "web"); found || err != nil {
+			t.Errorf("%v, %v", found, err)
+		}
+	})
+}
+
+func TestLift(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("hold/state.sh").Prints(saying(5, tools)) // also where nothing is known of it
+	fake.Expect("hold/lift.sh two-words cutover_hold_two_words CUTOVER-HOLD-two-words ''").WithStdin("")
+	if err := NewHolds(fake).Lift(t.Context(), "two-words"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	id := State{Hold: web, Begun: time.Unix(start, 0)}.ID("old")
+	if id != "old/web@20270115T080000Z" {
+		t.Error(id)
+	}
+	for _, id := range []string{id, "old/web"} {
+		if hostName, name, err := ParseID(id); hostName != "old" || name != "web" || err != nil {
+			t.Error(hostName, name, err)
+		}
+	}
+	for _, bad := range []string{"", "old", "/web", "old/", "old/Web", "old/a;b", "old/a/b", "old/web@", "old/web@noon", "old/@20270115T080000Z"} {
+		if _, _, err := ParseID(bad); err == nil {
+			t.Errorf("%q passed", bad)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package hold
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Both rule sets are to run before any DNAT, or connections that are led
+// elsewhere would pass; both ask for a SYN alone instead of conntrack's "new",
+// which would load conntrack on a host that does without. A local destination,
+// or a router would hold what it forwards for others.
+
+// dateStop is how xt_time has dates, in UTC: iptables-extensions(8).
+const dateStop = "2006-01-02T15:04:05"
+
+// nftables are the rules for nft(8), in one transaction, whatever was there
+// before. The elements of the set vanish by themselves after remaining.
+func (h Hold) nftables(remaining time.Duration) string {
+	var elements []string
+	for _, port := range h.sorted() {
+		elements = append(elements, fmt.Sprintf("%d timeout %ds", port, int(remaining.Seconds())))
+	}
+	return fmt.Sprintf(`table inet %[1]s
+delete table inet %[1]s
+table inet %[1]s {
+	set held {
+		type inet_service
+		flags timeout
+		elements = { %[2]s }
+	}
+	chain arriving {
+		type filter hook prerouting priority -300; policy accept;
+		iif lo accept
+		fib daddr type local tcp dport @held tcp flags & (fin | syn | rst | ack) == syn drop
+	}
+}
+`, h.table(), strings.Join(elements, ", "))
+}
+
+// iptables are the rules for iptables-restore(8) and ip6tables-restore(8) but
+// for the jump to the chain and the COMMIT, which hold.sh adds. The chain is
+// emptied first if it is there already.
+func (h Hold) iptables(expires time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*mangle\n:%[1]s - [0:0]\n-A %[1]s -i lo -j RETURN\n", h.chain())
+	for _, port := range h.sorted() {
+		fmt.Fprintf(&b, "-A %s -p tcp --dport %d --syn -m addrtype --dst-type LOCAL -m time --utc --datestop %s -j DROP\n",
+			h.chain(), port, expires.UTC().Format(dateStop))
+	}
+	return b.String()
+}
+
+// record is what the host remembers of a hold, in /var/lib/cutover, so that
+// one that was released or has expired is told from one that was lost.
+func (s State) record() string {
+	released := "no"
+	if s.Status == Released {
+		released = "yes"
+	}
+	return fmt.Sprintf(`# Managed by Terraform: cutover_connection_hold %q.
+# Destroying the resource removes this file.
+ports %s
+after %d
+begun %d
+expires %d
+boot %s
+tool %s
+released %s
+`, s.Name, list(s.sorted(), " "), int(s.ExpiresAfter.Seconds()), s.Begun.Unix(), s.Expires.Unix(), s.boot, s.tool, released)
+}
