@@ -265,8 +265,12 @@ func (d *Directory) run(ctx context.Context, changes []change) ([]outcome, *Snap
 		return nil, nil, err
 	}
 	for i, c := range changes {
-		if user, ok := snapshot.User(c.spec.Name); ok {
+		user, ok := snapshot.User(c.spec.Name)
+		switch {
+		case ok:
 			outcomes[i].user = &user
+		case outcomes[i].err == nil && (c.op == "create" || c.op == "modify"):
+			outcomes[i] = outcome{err: fmt.Errorf("on host %q: the shadow tools reported success, but /etc/passwd does not have %s", d.host.Name(), c.spec.Name)}
 		}
 	}
 	return outcomes, snapshot, nil

@@ -26,12 +26,22 @@ func newSandbox(t *testing.T) sandbox {
 		s.write("bin/"+tool, record, 0o755)
 	}
 	// The names are awkward, but the files know them afterwards.
-	s.write("bin/useradd", record+"for name; do :; done\nprintf '%s:x:1500:1500::/h:/bin/sh\\n' \"$name\" >>\"$SANDBOX/etc/passwd\"\n", 0o755)
+	s.write("bin/useradd", record+useraddRefuses+"for name; do :; done\nprintf '%s:x:1500:1500::/h:/bin/sh\\n' \"$name\" >>\"$SANDBOX/etc/passwd\"\n", 0o755)
 	s.write("bin/groupadd", record+"for name; do :; done\nprintf '%s:x:1600:\\n' \"$name\" >>\"$SANDBOX/etc/group\"\n", 0o755)
 	s.write("bin/chpasswd", record+"cat >>\"$SANDBOX/passwords\"\n", 0o755)
 	s.write("bin/getent", "#!/bin/sh\nawk -F: -v key=\"$2\" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' \"$SANDBOX/etc/$1\"\n", 0o755)
 	return s
 }
+
+// useraddRefuses is what the real one does with a number and a name that are
+// taken (useradd(8), exit values).
+const useraddRefuses = `before=
+for word; do
+	[ "$before" != -u ] || ! getent passwd "$word" >/dev/null || exit 4
+	before=$word
+done
+! getent passwd "$before" >/dev/null || exit 9
+`
 
 func (s sandbox) write(name, content string, mode os.FileMode) {
 	s.t.Helper()
