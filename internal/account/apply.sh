@@ -373,6 +373,7 @@ begin_creation() {
 }
 
 number=0
+left=
 while IFS=: read -r op name uid gid group groups gecos home shell flags lastchange hash; do
 	say "begin $number $name"
 	vacated=1 # whether a group may have lost its last account
@@ -384,8 +385,11 @@ while IFS=: read -r op name uid gid group groups gecos home shell flags lastchan
 	remove) remove ;;
 	remove-home) remove -r ;;
 	esac
-	[ -z "$vacated" ] || sweep_groups
+	if [ -n "$vacated" ]; then
+		sweep_groups
+		left=1
+	fi
 	say "end $number"
 	number=$((number + 1))
 done
-rmdir "$marks/accounts" "$marks/groups" "$marks" 2>/dev/null
+[ -z "$left" ] || rmdir "$marks/accounts" "$marks/groups" "$marks" 2>/dev/null

@@ -54,13 +54,20 @@ func NewDirectory(h host.Host) *Directory {
 // Snapshot returns all accounts, at most half a minute old and never older
 // than a change made through d.
 func (d *Directory) Snapshot(ctx context.Context) (*Snapshot, error) {
-	d.mu.Lock()
-	snapshot, readAt := d.snapshot, d.readAt
-	d.mu.Unlock()
-	if snapshot != nil && d.now().Sub(readAt) < fresh {
+	if snapshot := d.kept(); snapshot != nil {
 		return snapshot, nil
 	}
 	return d.reads.Do(ctx, struct{}{})
+}
+
+// kept returns the last snapshot where it is fresh, else nil.
+func (d *Directory) kept() *Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.now().Sub(d.readAt) >= fresh {
+		return nil
+	}
+	return d.snapshot
 }
 
 // User returns an account; found is false where the host's own files do not
@@ -176,6 +183,9 @@ func (d *Directory) disclaim(name string) {
 }
 
 func (d *Directory) load(ctx context.Context, waiting []struct{}) ([]*Snapshot, error) {
+	if snapshot := d.kept(); snapshot != nil { // read while these waited
+		return repeat(snapshot, len(waiting)), nil
+	}
 	d.mu.Lock()
 	changed, started := d.changed, d.now()
 	d.mu.Unlock()
