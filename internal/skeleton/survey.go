@@ -123,7 +123,7 @@ func parseSurvey(hostName, out string) (survey, error) {
 		taken[place{f[2], f[3]}] = a
 		lines = lines[end+1:]
 	}
-	if lines[0] != "over" {
+	if len(lines) != 1 || lines[0] != "over" {
 		return nil, fmt.Errorf("on host %q: the survey of homes broke off after %d bytes", hostName, len(out))
 	}
 	return taken, nil

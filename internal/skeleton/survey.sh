@@ -71,7 +71,8 @@ plainly() {
 # shellcheck disable=SC2154 # skeleton/skeleton.sh is put in front of this script
 survey() {
 	[ -d "$notes" ] || return 0
-	noted=$(find "$notes" -type f -exec cat {} +) || exit 1
+	# awk 1 ends a line that was cut off, which cat would join with the next note.
+	noted=$(find "$notes" -type f -exec awk 1 {} +) || exit 1
 	[ -n "$noted" ] || return 0
 	people=$(say "$noted" | awk '$1 == "user" { print $2 }' | xargs getent passwd)
 	facts=$(say "==
