@@ -47,6 +47,6 @@ func forThousands() {
 		}
 	}
 	for _, logger := range []string{"TF_LOG_SDK", "TF_LOG_SDK_PROTO", "TF_LOG_SDK_FRAMEWORK"} {
-		os.Setenv(logger, "ERROR") //nolint:errcheck // these names are valid
+		os.Setenv(logger, "ERROR")
 	}
 }
