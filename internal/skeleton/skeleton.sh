@@ -33,7 +33,8 @@ own() { # PATH
 }
 
 write_note() {
-	[ -d "$notes" ] || mkdir -p "$notes"
+	# What others have in their homes is nobody's business.
+	[ -d "$notes" ] || { mkdir -p "${notes%/*}" && mkdir -m 0700 "$notes"; }
 	say "user $name $asked
 begin
 ${note}end" >"$notes/$name"
