@@ -106,7 +106,11 @@ func run(ctx context.Context) (err error) {
 // what it was to do.
 func measure(ctx context.Context, host *lab.Host, s subject, took *times) (err error) {
 	people := peopleOf(s.users(), 0)
-	defer func() { err = errors.Join(err, clear(ctx, host), s.forget()) }()
+	defer func() {
+		if ctx.Err() == nil { // otherwise the host goes as a whole
+			err = errors.Join(err, clear(ctx, host), s.forget())
+		}
+	}()
 	create, err := s.apply(ctx, people)
 	if err != nil {
 		return err
