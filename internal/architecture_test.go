@@ -45,6 +45,7 @@ var layers = []layer{
 	// Beside the product: nothing that ships imports these.
 	{name: "fake host", packages: []string{"host/hosttest"}, mayImport: []string{"host", "sh"}},
 	{name: "lab", packages: []string{"lab"}},
+	{name: "bench", packages: []string{"lab/bench"}, mayImport: []string{"lab"}},
 	{name: "demo", packages: []string{"lab/demo"}, mayImport: []string{"lab", "mechanism"}},
 	{name: "tools", packages: []string{"tools"}},
 }

@@ -15,26 +15,34 @@ marks=/var/lib/cutover
 
 say() { printf '%s\n' "$*"; }
 
-attempt() { # COMMAND...
+# try leaves what a command said in $out and its exit code in $code.
+try() { # COMMAND...
 	out=$("$@" 2>&1 </dev/null)
 	code=$?
-	[ "$code" -ne 0 ] || return 0
+	return "$code"
+}
+
+complain() { # COMMAND...
 	say "failed $code $*"
 	printf '%s\n' "$out" | sed 's/^/| /'
+}
+
+attempt() { # COMMAND...
+	try "$@" && return 0
+	complain "$@"
 	return 1
 }
 
 # lookup puts the line of a database into $line. An answer that is neither
 # "here it is" nor "there is none" is a failure (getent(1), exit status).
 lookup() { # DATABASE KEY
-	line=$(getent "$1" "$2" 2>&1 </dev/null)
-	code=$?
+	try getent "$1" "$2"
+	line=$out
 	case $code in
 	0) return 0 ;;
 	2) line= && return 1 ;;
 	esac
-	say "failed $code getent $1 $2"
-	printf '%s\n' "$line" | sed 's/^/| /'
+	complain getent "$1" "$2"
 	return 2
 }
 
@@ -42,36 +50,42 @@ local_line() { # FILE NAME
 	awk -F: -v name="$2" '$1 == name { print; exit }' "$1"
 }
 
-field() { # NUMBER, of $line
-	printf '%s\n' "$line" | cut -d: -f"$1"
+# split puts the fields of $line into $f1 to $f8. A process for each field of a
+# thousand users would take longer than useradd does.
+split() {
+	# shellcheck disable=SC2034 # not every file has use for every field
+	IFS=: read -r f1 f2 f3 f4 f5 f6 f7 f8 rest <<-END
+		$line
+	END
 }
 
 # What was made here is marked by an empty file of its name, so that an apply
 # that was killed can be taken up again, and groups go with the last account
 # that needed them.
 mark() { # accounts|groups NAME
-	mkdir -p "$marks/$1" && : >"$marks/$1/$2"
+	[ -d "$marks/$1" ] || mkdir -p "$marks/$1"
+	: >"$marks/$1/$2"
 }
 
 unmark() { # accounts|groups NAME
-	[ -e "$marks/$1/$2" ] || return 0
-	rm -f "$marks/$1/$2"
-	rmdir "$marks/$1" "$marks" 2>/dev/null || :
+	[ ! -e "$marks/$1/$2" ] || rm -f "$marks/$1/$2"
 }
 
 # sweep_groups removes the groups made here that nobody is in any more.
 sweep_groups() {
+	[ -d "$marks/groups" ] || return 0
 	for made in "$marks"/groups/*; do
-		[ -e "$made" ] || continue
-		made=${made##*/}
-		line=$(local_line /etc/group "$made")
-		if [ -n "$line" ]; then
-			[ -z "$(field 4)" ] || continue
-			! cut -d: -f4 /etc/passwd | grep -qx "$(field 3)" || continue
-			groupdel "$made" >/dev/null 2>&1 </dev/null || continue
-		fi
-		unmark groups "$made"
-	done
+		say "${made##*/}"
+	done | awk -F: '
+		NR == FNR { made[$1] = 1; next }
+		FILENAME ~ /passwd$/ { primary[$4] = 1; next }
+		($1 in made) && ($4 != "" || ($3 in primary)) { delete made[$1] }
+		END { for (group in made) print group }' - /etc/passwd /etc/group |
+		while read -r deserted; do
+			if [ -z "$(local_line /etc/group "$deserted")" ] || groupdel "$deserted" >/dev/null 2>&1 </dev/null; then
+				unmark groups "$deserted"
+			fi
+		done
 }
 
 # give_away forgets that an account and its groups were made here, for the
@@ -79,10 +93,9 @@ sweep_groups() {
 give_away() { # NAME
 	unmark accounts "$1"
 	[ -d "$marks/groups" ] || return 0
-	line=$(local_line /etc/passwd "$1")
-	[ -n "$line" ] || return 0
-	awk -F: -v name="$1" -v gid="$(field 4)" '
-		$3 == gid || index("," $4 ",", "," name ",") { print $1 }' /etc/group |
+	awk -F: -v name="$1" '
+		FILENAME ~ /passwd$/ { if ($1 == name) { found = 1; gid = $4 } next }
+		found && ($3 == gid || index("," $4 ",", "," name ",")) { print $1 }' /etc/passwd /etc/group |
 		while read -r hers; do
 			unmark groups "$hers"
 		done
@@ -93,8 +106,9 @@ want_group() { # NAME GID-OR-EMPTY SYSTEM-FLAGS
 	lookup group "$1"
 	case $? in
 	0)
-		if [ -n "$2" ] && [ "$(field 3)" != "$2" ]; then
-			say "group-has-gid $1 $(field 3)"
+		split
+		if [ -n "$2" ] && [ "$f3" != "$2" ]; then
+			say "group-has-gid $1 $f3"
 			return 1
 		fi
 		return 0
@@ -106,7 +120,7 @@ want_group() { # NAME GID-OR-EMPTY SYSTEM-FLAGS
 	if [ -n "$1" ]; then
 		lookup group "$1"
 		case $? in
-		0) say "gid-taken $1 $(field 1)" && return 1 ;;
+		0) split && say "gid-taken $1 $f1" && return 1 ;;
 		2) return 1 ;;
 		esac
 		set -- "$2" -g "$1"
@@ -137,8 +151,9 @@ uid_is_free() { # UID NAME
 	lookup passwd "$1"
 	case $? in
 	0)
-		[ "$(field 1)" != "$2" ] || return 0
-		say "uid-taken $1 $(field 1)"
+		split
+		[ "$f1" != "$2" ] || return 0
+		say "uid-taken $1 $f1"
 		return 1
 		;;
 	1) return 0 ;;
@@ -175,15 +190,14 @@ set_password() { # NAME HASH LASTCHANGE
 	[ -z "$3" ] || attempt chage -d "$3" "$1"
 }
 
-create() {
-	[ -z "$uid" ] || uid_is_free "${uid#=}" "$name" || return 0
+create() { # an account of which $local_group says whether /etc/group has its name
 	shell_is_there "$shell" || return 0
 	want_groups "${groups#=}" "$flags" || return 0
 	primary=${group#=}
 	[ -n "$primary" ] || primary=$name
 	set --
 	case $flags in *s*) set -- -r ;; esac
-	if [ "$primary" = "$name" ] && [ -z "$gid" ] && [ -z "$(local_line /etc/group "$name")" ]; then
+	if [ "$primary" = "$name" ] && [ -z "$gid" ] && [ -z "$local_group" ]; then
 		# The group of the same name, with the same number where that is free.
 		set -- "$@" -U
 		own=1
@@ -199,25 +213,50 @@ create() {
 	[ -z "$shell" ] || set -- "$@" -s "${shell#=}"
 	case $flags in *h*) set -- "$@" -m ;; *) set -- "$@" -M ;; esac
 	mark accounts "$name"
-	attempt useradd "$@" "$name"
-	added=$?
-	if [ -z "$(local_line /etc/passwd "$name")" ]; then
-		[ "$added" -ne 0 ] || say "failed 0 useradd $name"
-		unmark accounts "$name"
+	if ! try useradd "$@" "$name"; then
+		why_not "$@" "$name"
+		if [ -n "$(local_line /etc/passwd "$name")" ]; then
+			say made
+			[ -z "$own" ] || mark groups "$name"
+		else
+			unmark accounts "$name"
+		fi
 		return 0
 	fi
 	say made
 	[ -z "$own" ] || mark groups "$name"
-	[ "$added" -eq 0 ] || return 0
 	set_password "$name" "$hash" "$lastchange" || return 0
 	say completed
+	vacated=
+}
+
+# why_not says why useradd refused. It asks the same databases as getent, and
+# exits with 4 for a number and with 9 for a name that is taken (useradd(8)):
+# asking before every creation would ask twice.
+why_not() { # ARGUMENTS-OF-USERADD...
+	refusal=$out refused=$code
+	case $refused in
+	4)
+		[ -z "$uid" ] || uid_is_free "${uid#=}" "$name" || return 0
+		;;
+	9)
+		lookup passwd "$name"
+		case $? in
+		0) split && say "elsewhere $f3" && return 0 ;;
+		2) return 0 ;;
+		esac
+		;;
+	esac
+	out=$refusal code=$refused
+	complain useradd "$@"
 }
 
 unlock() { # undoes what lock did, and nothing that an administrator did
 	line=$(local_line /etc/shadow "$name")
-	[ "$(field 8)" = 1 ] || return 0
+	split
+	[ "$f8" = 1 ] || return 0
 	attempt usermod -e '' "$name" || return 1
-	case $(field 2) in
+	case $f2 in
 	!?*) attempt usermod -U "$name" || return 1 ;;
 	esac
 }
@@ -227,23 +266,24 @@ modify() {
 	if [ -z "$line" ]; then
 		say absent && return 0
 	fi
+	split
 	set --
-	if [ -n "$uid" ] && [ "${uid#=}" != "$(field 3)" ]; then
+	if [ -n "$uid" ] && [ "${uid#=}" != "$f3" ]; then
 		set -- "$@" -u "${uid#=}"
 	fi
-	if [ -n "$gecos" ] && [ "${gecos#=}" != "$(field 5)" ]; then
+	if [ -n "$gecos" ] && [ "${gecos#=}" != "$f5" ]; then
 		set -- "$@" -c "${gecos#=}"
 	fi
-	if [ -n "$shell" ] && [ "${shell#=}" != "$(field 7)" ]; then
+	if [ -n "$shell" ] && [ "${shell#=}" != "$f7" ]; then
 		shell_is_there "$shell" || return 0
 		set -- "$@" -s "${shell#=}"
 	fi
 	newhome=
-	if [ -n "$home" ] && [ "${home#=}" != "$(field 6)" ]; then
+	if [ -n "$home" ] && [ "${home#=}" != "$f6" ]; then
 		set -- "$@" -d "${home#=}"
 		newhome=${home#=}
 		# What is in the old home moves along, unless the new one is there already.
-		if [ -d "$(field 6)" ] && [ ! -e "$newhome" ]; then
+		if [ -d "$f6" ] && [ ! -e "$newhome" ]; then
 			set -- "$@" -m
 		fi
 	fi
@@ -259,7 +299,8 @@ modify() {
 		set -- "$@" -g "${group#=}"
 	elif [ -n "$gid" ]; then
 		lookup group "$(local_line /etc/passwd "$name" | cut -d: -f4)" || return 0
-		want_group "$(field 1)" "${gid#=}" "$flags" || return 0
+		split
+		want_group "$f1" "${gid#=}" "$flags" || return 0
 	fi
 	case $flags in *u*) unlock || return 0 ;; esac
 	if [ $# -gt 0 ]; then
@@ -274,11 +315,12 @@ modify() {
 # have made.
 make_home() {
 	line=$(local_line /etc/passwd "$name")
-	where=$(field 6)
+	split
+	where=$f6
 	if [ -z "$where" ] || [ -e "$where" ] || [ -h "$where" ]; then
 		return 0
 	fi
-	owner=$(field 3):$(field 4)
+	owner=$f3:$f4
 	attempt mkdir "$where" || return 1
 	[ ! -d /etc/skel ] || attempt cp -R -p /etc/skel/. "$where" || return 1
 	attempt chown -R "$owner" "$where" && attempt chmod 0755 "$where"
@@ -301,38 +343,53 @@ lock() {
 	say completed
 }
 
+# begin_creation makes an account, or takes up one that is there.
+begin_creation() {
+	local_user=''
+	local_group=''
+	# shellcheck disable=SC2046 # an account and a group, as words
+	set -- $(awk -F: -v name="$name" '$1 == name { print (FILENAME ~ /passwd$/ ? "user=" $3 : "group=" $3) }' /etc/passwd /etc/group)
+	for each in "$@"; do
+		case $each in
+		user=*) local_user=${each#user=} ;;
+		*) local_group=1 ;;
+		esac
+	done
+	if [ -z "$local_user" ]; then
+		create
+		return
+	fi
+	case $flags in
+	*a*) modify ;;
+	*r*) if [ -e "$marks/accounts/$name" ]; then
+		# Made by an apply that did not live to tell.
+		say made
+		modify
+	else
+		say "exists $local_user"
+	fi ;;
+	*) say "exists $local_user" ;;
+	esac
+}
+
 number=0
+left=
 while IFS=: read -r op name uid gid group groups gecos home shell flags lastchange hash; do
 	say "begin $number $name"
+	vacated=1 # whether a group may have lost its last account
 	case $op in
-	create)
-		if [ -n "$(local_line /etc/passwd "$name")" ]; then
-			case $flags in
-			*a*) modify ;;
-			*r*) if [ -e "$marks/accounts/$name" ]; then
-				# Made by an apply that did not live to tell.
-				say made
-				modify
-			else
-				say "exists $(local_line /etc/passwd "$name" | cut -d: -f3)"
-			fi ;;
-			*) say "exists $(local_line /etc/passwd "$name" | cut -d: -f3)" ;;
-			esac
-		else
-			lookup passwd "$name"
-			case $? in
-			0) say "elsewhere $(field 3)" ;;
-			1) create ;;
-			esac
-		fi
-		;;
+	create) begin_creation ;;
 	modify) modify ;;
 	keep) give_away "$name" && say completed ;;
 	lock) give_away "$name" && lock ;;
 	remove) remove ;;
 	remove-home) remove -r ;;
 	esac
-	sweep_groups
+	if [ -n "$vacated" ]; then
+		sweep_groups
+		left=1
+	fi
 	say "end $number"
 	number=$((number + 1))
 done
+[ -z "$left" ] || rmdir "$marks/accounts" "$marks/groups" "$marks" 2>/dev/null

@@ -54,13 +54,20 @@ func NewDirectory(h host.Host) *Directory {
 // Snapshot returns all accounts, at most half a minute old and never older
 // than a change made through d.
 func (d *Directory) Snapshot(ctx context.Context) (*Snapshot, error) {
-	d.mu.Lock()
-	snapshot, readAt := d.snapshot, d.readAt
-	d.mu.Unlock()
-	if snapshot != nil && d.now().Sub(readAt) < fresh {
+	if snapshot := d.kept(); snapshot != nil {
 		return snapshot, nil
 	}
 	return d.reads.Do(ctx, struct{}{})
+}
+
+// kept returns the last snapshot where it is fresh, else nil.
+func (d *Directory) kept() *Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.now().Sub(d.readAt) >= fresh {
+		return nil
+	}
+	return d.snapshot
 }
 
 // User returns an account; found is false where the host's own files do not
@@ -176,6 +183,9 @@ func (d *Directory) disclaim(name string) {
 }
 
 func (d *Directory) load(ctx context.Context, waiting []struct{}) ([]*Snapshot, error) {
+	if snapshot := d.kept(); snapshot != nil { // read while these waited
+		return repeat(snapshot, len(waiting)), nil
+	}
 	d.mu.Lock()
 	changed, started := d.changed, d.now()
 	d.mu.Unlock()
@@ -265,8 +275,12 @@ func (d *Directory) run(ctx context.Context, changes []change) ([]outcome, *Snap
 		return nil, nil, err
 	}
 	for i, c := range changes {
-		if user, ok := snapshot.User(c.spec.Name); ok {
+		user, ok := snapshot.User(c.spec.Name)
+		switch {
+		case ok:
 			outcomes[i].user = &user
+		case outcomes[i].err == nil && (c.op == "create" || c.op == "modify"):
+			outcomes[i] = outcome{err: fmt.Errorf("on host %q: the shadow tools reported success, but /etc/passwd does not have %s", d.host.Name(), c.spec.Name)}
 		}
 	}
 	return outcomes, snapshot, nil

@@ -47,8 +47,11 @@ func TestSnapshotIsOneRoundTripForAllUsers(t *testing.T) {
 	fake.Expect("account/snapshot.sh").Prints(listing)
 	d := NewDirectory(fake)
 	var wg sync.WaitGroup
-	for range 50 {
+	slots := make(chan struct{}, 10) // as many as Terraform reads at a time
+	for range 1000 {
+		slots <- struct{}{}
 		wg.Go(func() {
+			defer func() { <-slots }()
 			if _, found, err := d.User(t.Context(), "anna"); err != nil || !found {
 				t.Errorf("anna: found %v, %v", found, err)
 			}
@@ -320,5 +323,14 @@ func TestCommentsOfOldTimesAreRead(t *testing.T) {
 	}
 	if anna, _ := s.User("anna"); anna.Gecos != "Anna M\u00fcller,,," {
 		t.Errorf("gecos is %q", anna.Gecos)
+	}
+}
+
+func TestSuccessWithoutAnAccountIsAFailure(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("account/apply.sh").Prints("begin 0 nora\nmade\ncompleted\nend 0\n" + listing)
+	_, made, err := NewDirectory(fake).Create(t.Context(), Spec{Name: "nora"})
+	if err == nil || made || !strings.Contains(err.Error(), "/etc/passwd does not have nora") {
+		t.Errorf("made %v, %v", made, err)
 	}
 }

@@ -26,12 +26,24 @@ func newSandbox(t *testing.T) sandbox {
 		s.write("bin/"+tool, record, 0o755)
 	}
 	// The names are awkward, but the files know them afterwards.
-	s.write("bin/useradd", record+"for name; do :; done\nprintf '%s:x:1500:1500::/h:/bin/sh\\n' \"$name\" >>\"$SANDBOX/etc/passwd\"\n", 0o755)
+	s.write("bin/useradd", record+useraddRefuses+"for name; do :; done\nprintf '%s:x:1500:1500::/h:/bin/sh\\n' \"$name\" >>\"$SANDBOX/etc/passwd\"\n", 0o755)
 	s.write("bin/groupadd", record+"for name; do :; done\nprintf '%s:x:1600:\\n' \"$name\" >>\"$SANDBOX/etc/group\"\n", 0o755)
 	s.write("bin/chpasswd", record+"cat >>\"$SANDBOX/passwords\"\n", 0o755)
-	s.write("bin/getent", "#!/bin/sh\nawk -F: -v key=\"$2\" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' \"$SANDBOX/etc/$1\"\n", 0o755)
+	s.write("bin/getent", "#!/bin/sh\nawk -F: -v key=\"$2\" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' \"$SANDBOX/etc/$1\" \"$SANDBOX/ldap/$1\"\n", 0o755)
+	s.write("ldap/passwd", "lena:x:5001:5001::/home/lena:/bin/sh\n", 0o644)
+	s.write("ldap/group", "", 0o644)
 	return s
 }
+
+// useraddRefuses is what the real one does with a number and a name that are
+// taken (useradd(8), exit values).
+const useraddRefuses = `before=
+for word; do
+	[ "$before" != -u ] || ! getent passwd "$word" >/dev/null || exit 4
+	before=$word
+done
+! getent passwd "$before" >/dev/null || exit 9
+`
 
 func (s sandbox) write(name, content string, mode os.FileMode) {
 	s.t.Helper()
@@ -118,11 +130,14 @@ func TestShellGivesUseraddWhatIsWanted(t *testing.T) {
 		change{op: "create", flags: "r", spec: Spec{Name: "carl", UID: intp(1001)}},
 		change{op: "create", flags: "r", spec: Spec{Name: "dora", Shell: strp("/no/such/shell")}},
 		change{op: "modify", spec: Spec{Name: "anna", Gecos: strp(""), Shell: strp("/bin/sh"), Groups: list()}},
+		change{op: "create", flags: "r", spec: Spec{Name: "lena"}},
+		change{op: "create", flags: "r", spec: Spec{Name: "eve", UID: intp(5001)}},
 	)
 	if o[0].err != nil || !o[0].made {
 		t.Errorf("bert: made %v, %v", o[0].made, o[0].err)
 	}
-	for i, want := range map[int]string{1: "is there already, with uid 1001", 2: "uid 1001 is taken by anna", 3: "no program /no/such/shell"} {
+	for i, want := range map[int]string{1: "is there already, with uid 1001", 2: "uid 1001 is taken by anna", 3: "no program /no/such/shell",
+		5: "lena is known already, with uid 5001, but not from /etc/passwd", 6: "uid 5001 is taken by lena"} {
 		if o[i].err == nil || o[i].made || !strings.Contains(o[i].err.Error(), want) {
 			t.Errorf("change %d: made %v, %v", i, o[i].made, o[i].err)
 		}
@@ -156,7 +171,7 @@ bert
 	if calls := s.read("calls"); !strings.HasPrefix(calls, want) {
 		t.Errorf("the tools were called with\n%s\nwant\n%s", calls, want)
 	}
-	if calls := s.read("calls"); !strings.HasSuffix(calls, "usermod\n-G\n\nanna\n") {
+	if calls := s.read("calls"); !strings.Contains(calls, "usermod\n-G\n\nanna\n") {
 		t.Errorf("usermod was called with\n%s", calls)
 	}
 	if passwords := s.read("passwords"); passwords != "bert:$6$salt$h\n" {
@@ -184,5 +199,27 @@ func TestShellTakesUpWhatWasInterrupted(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(s.dir, "marks")); !os.IsNotExist(err) {
 		t.Errorf("the marks are still there: %v", err)
+	}
+}
+
+// Who is made without fault leaves no group behind: nothing is swept then.
+func TestShellSweepsOnlyWhatWasLeft(t *testing.T) {
+	s := newSandbox(t)
+	s.write("etc/passwd", s.read("etc/passwd")+"bert:x:1002:1600::/home/bert:/bin/sh\n", 0o644)
+	s.write("etc/group", s.read("etc/group")+"empty:x:1700:\nprimary:x:1600:\nmembers:x:1701:anna\ntheirs:x:1702:\n", 0o644)
+	for _, group := range []string{"empty", "primary", "members", "gone"} {
+		s.write("marks/groups/"+group, "", 0o644)
+	}
+	s.apply(change{op: "create", flags: "r", spec: Spec{Name: "carl"}})
+	if calls := s.read("calls"); strings.Contains(calls, "groupdel") {
+		t.Errorf("a creation swept:\n%s", calls)
+	}
+	s.apply(change{op: "remove", spec: Spec{Name: "carl"}})
+	if calls := s.read("calls"); strings.Count(calls, "groupdel\n") != 1 || !strings.Contains(calls, "groupdel\nempty\n") {
+		t.Errorf("the tools were called with\n%s", calls)
+	}
+	left, err := filepath.Glob(filepath.Join(s.dir, "marks/groups/*"))
+	if err != nil || len(left) != 2 {
+		t.Errorf("marks are left for %v, %v", left, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,6 +35,9 @@ const (
 	// Trixie is Debian 13 with systemd, Postfix, Apache, Dovecot 2.4, nftables,
 	// rsync 3.4, OpenSSH 10, sudo and doas: the new host.
 	Trixie Kind = "trixie"
+	// BookwormPython is Bookworm with the Python that Ansible needs on the hosts
+	// it manages; for benchmarks.
+	BookwormPython Kind = "bookworm-python"
 )
 
 //go:embed recipe/*.sh
@@ -79,6 +83,12 @@ var kinds = map[Kind]recipe{
 		setup:    []string{"common.sh", "postfix.sh", "trixie.sh"},
 		ports:    []int{22, 25, 80, 110, 143, 587},
 	},
+}
+
+func init() {
+	managed := kinds[Bookworm]
+	managed.packages = append(slices.Clone(managed.packages), "python3")
+	kinds[BookwormPython] = managed
 }
 
 // script is the text of an embedded script. It panics on a name that is not

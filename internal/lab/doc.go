@@ -20,6 +20,6 @@
 //     doasfree, doas without a password.
 //
 // The package needs root and systemd-nspawn; see [Check] and setup.sh. It
-// imports nothing of this module, and nothing but tests, the demo and its own
-// command may import it.
+// imports nothing of this module, and nothing but tests, the demo, benchmarks and
+// its own command may import it.
 package lab

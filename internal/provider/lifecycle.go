@@ -81,6 +81,9 @@ type request[M any] struct {
 	config *M
 	// identified is what is saved should the rest of a create fail.
 	identified *M
+	// kept is what is saved should the rest of an update fail; nil: what was
+	// there before it.
+	kept *M
 }
 
 // host returns a host by its name.
@@ -94,6 +97,9 @@ func (r *request[M]) warn(summary, detail string) { r.diags.AddWarning(summary, 
 // identify saves what a create has made so far: should the rest fail, the
 // object is in the state, tainted, instead of forgotten on the host.
 func (r *request[M]) identify(model M) { r.identified = &model }
+
+// keep saves what an update has made so far, should the rest fail.
+func (r *request[M]) keep(model M) { r.kept = &model }
 
 // attributeError is an error with the attribute at fault.
 type attributeError struct {
@@ -248,9 +254,12 @@ func (l *lifecycle[M]) Update(ctx context.Context, req resource.UpdateRequest, r
 	defer cancel()
 	r := &request[M]{hosts: l.hosts, diags: &resp.Diagnostics, config: &config}
 	if err := l.update(ctx, r, &prior, &plan); err != nil {
-		// The state stays as it was before: the next refresh sees what has
-		// become of the host, and the next plan finishes the change.
+		// Otherwise the state stays as it was before: the next refresh sees what
+		// has become of the host, and the next plan finishes the change.
 		report(&resp.Diagnostics, "update", l.noun, timedOut(ctx, "update", err))
+		if r.kept != nil {
+			resp.Diagnostics.Append(resp.State.Set(ctx, r.kept)...)
+		}
 		return
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)

@@ -12,10 +12,15 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
 
 type cutoverProvider struct {
 	version string
+	// connected is told of each pool of hosts, for tests that count what is
+	// asked of them; nil otherwise.
+	connected func(*host.Pool)
 }
 
 var _ provider.Provider = (*cutoverProvider)(nil)
@@ -52,6 +57,9 @@ func (p *cutoverProvider) Configure(ctx context.Context, req provider.ConfigureR
 	}
 	known, diags := newHosts(ctx, config.Hosts)
 	resp.Diagnostics.Append(diags...)
+	if p.connected != nil && known.pool != nil {
+		p.connected(known.pool)
+	}
 	resp.ResourceData = known
 	resp.DataSourceData = known
 }

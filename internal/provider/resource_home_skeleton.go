@@ -95,7 +95,10 @@ func homeSkeletonSchema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "Directories and files in a user's home, such as `mail` and `public_html`, with their modes.\n\n" +
 			"What is there already keeps its content; owner and mode are put right, and seen as drift. " +
 			"Everything is done with the user's own rights, so that no link in the home leads anywhere that the user could not go.\n\n" +
-			"Destroying it removes what it made, as far as directories are still empty and files unchanged.",
+			"Destroying it removes what it made, as far as directories are still empty and files unchanged. " +
+			"Until then the host keeps a note of its paths in `/var/lib/cutover/skeletons`, so that a refresh looks at all homes at once.\n\n" +
+			"For hundreds of skeletons with accounts of their own, let one `terraform_data` depend on all accounts, and the skeletons on that: " +
+			"where each skeleton depends on each account, Terraform spends minutes on the graph.",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{
 				Required:            true,
@@ -238,7 +241,12 @@ func makeHomeSkeleton(ctx context.Context, r *request[homeSkeletonModel], prior,
 		return errors.Join(err, errors.New(diags.Errors()[0].Detail()))
 	}
 	plan.Created = created
-	if len(report.Created) > 0 {
+	switch {
+	case prior != nil: // the rest of an update that fails stays as it was
+		saved := *prior
+		saved.Created = created
+		r.keep(saved)
+	case len(report.Created) > 0:
 		r.identify(*plan)
 	}
 	if err != nil {

@@ -95,10 +95,11 @@ func TestAccHomeSkeleton(t *testing.T) {
 				after(step(all, plancheck.ResourceActionUpdate, modes), "rm -r public_html"),
 				after(step(all, plancheck.ResourceActionNoop, is(host, "changed", "cat", "/home/sara/public_html/index.html")), "echo changed >public_html/index.html"),
 				{ // a link that leads out of the home is not followed
-					Config:      skeletonConfig(w, name, `  directories = { mail = { mode = "0700" }, "out/cron.d/x" = {} }`),
+					Config:      skeletonConfig(w, name, `  directories = { mail = { mode = "0700" }, news = {}, "out/cron.d/x" = {} }`),
 					ExpectError: regexp.MustCompile(`(?s)Unable to update home skeleton.*out/cron.d/x.*leads\s+out\s+of\s+the\s+home`),
 				},
-				// No longer wanted: what is empty and unchanged goes.
+				// No longer wanted: what is empty and unchanged goes, and so does what
+				// the failed update had made (news).
 				step(`  directories = { mail = { mode = "0700" } }`, plancheck.ResourceActionUpdate,
 					is(host, "mail\nold\nout\npublic_html", "ls", "/home/sara"),
 					is(host, "index.html", "ls", "/home/sara/public_html")),

@@ -1,19 +1,26 @@
 # The part of skeleton/skeleton.sh that runs as the user: $1 is the home, $2
-# the user's name. Reads one request a line up to "end" and says what is there
-# or what was done.
+# the user's name, $3 her number. Reads one request a line up to "end" and says
+# what is there or what was done. Exit code 3: it has said what failed.
+#
+# After cd -P, PWD is the physical directory (POSIX, cd): asking pwd would take
+# a process for each step of each path.
 set -u
 umask 022
 unset CDPATH
 user=$2
+uid=$3
+bad=0
 
 say() { printf '%s\n' "$*"; }
 
 failed() { # PATH MESSAGE
+	bad=3
 	say "failed $1"
 	printf '%s\n' "$2" | sed 's/^/| /'
 }
 
 refused() { # PATH REASON
+	bad=3
 	say "refused $1"
 	say "| $2"
 }
@@ -28,12 +35,14 @@ attempt() { # PATH COMMAND...
 
 if ! cd -P "$1" 2>/dev/null; then
 	refused . "$user may not enter the home $1"
-	exit 1
+	while read -r op a && [ "$op" != end ]; do :; done
+	exit 3
 fi
-home=$(pwd -P)
+home=$PWD
 if [ "$home" = / ]; then
 	refused . "the home of $user is /, where nothing is made"
-	exit 1
+	while read -r op a && [ "$op" != end ]; do :; done
+	exit 3
 fi
 
 # into goes to the directory that PATH is in, step by step, and puts the name
@@ -57,7 +66,7 @@ into() { # PATH [make]
 			refused "$1" "$at is not a directory that $user may enter"
 			return 1
 		fi
-		case $(pwd -P)/ in
+		case $PWD/ in
 		"$home"/*) ;;
 		*)
 			refused "$1" "$at is a symbolic link that leads out of the home"
@@ -101,22 +110,22 @@ look() { # PATH
 	into "$1"
 	case $? in
 	1) return ;;
-	2) say "is absent - - - $1" && return ;;
+	2) say "is absent - - $1" && return ;;
 	esac
 	kind
 	case $kind in
-	absent) say "is absent - - - $1" ;;
-	file) say "is file $(stat -c '%a %U' "./$leaf") $(sum "./$leaf") $1" ;;
-	*) say "is $kind $(stat -L -c '%a %U' "./$leaf" 2>/dev/null || echo - -) - $1" ;;
+	absent) say "is absent - - $1" ;;
+	*) say "is $kind $(stat -L -c '%a %U' "./$leaf" 2>/dev/null || echo - -) $1" ;;
 	esac
 }
 
 set_mode() { # MODE PATH
-	if [ "$(stat -L -c %u "./$leaf")" != "$(id -u)" ]; then
+	there=$(stat -L -c '%u %a' "./$leaf")
+	if [ "${there% *}" != "$uid" ]; then
 		failed "$2" "it belongs to $(stat -L -c %U "./$leaf"), not to its user"
 		return 1
 	fi
-	[ "$(stat -L -c %a "./$leaf")" = "$1" ] || attempt "$2" chmod "$1" "./$leaf"
+	[ "${there#* }" = "$1" ] || attempt "$2" chmod "$1" "./$leaf"
 }
 
 make_directory() { # MODE PATH
@@ -124,7 +133,7 @@ make_directory() { # MODE PATH
 	kind
 	case $kind in
 	absent)
-		attempt "$2" mkdir "./$leaf" || return
+		attempt "$2" mkdir -m "$1" "./$leaf" || return
 		say "made-directory $2"
 		set_mode "$1" "$2"
 		;;
@@ -161,7 +170,7 @@ make_file() { # MODE OWN-SUM NEW-SUM CONTENT PATH
 	# What was made here and is as it was made may be made anew; everything
 	# else keeps its content.
 	there=$(sum "./$leaf")
-	if [ "$there" = "$2" ] && { [ "$2" != "$3" ] || [ "$(stat -c %u "./$leaf")" != "$(id -u)" ]; }; then
+	if [ "$there" = "$2" ] && { [ "$2" != "$3" ] || [ "$(stat -c %u "./$leaf")" != "$uid" ]; }; then
 		put "$1" "$4" && say "made-file $3 $5"
 		return
 	fi
@@ -171,18 +180,21 @@ make_file() { # MODE OWN-SUM NEW-SUM CONTENT PATH
 
 copy_skel() {
 	cd /etc/skel 2>/dev/null || return 0
-	find . -name . -o -print | sort | while IFS= read -r found; do
-		found=${found#./}
-		from=/etc/skel/$found
-		into "$found" make || continue
-		kind
-		[ "$kind" = absent ] || continue
-		if [ -d "$from" ] && [ ! -h "$from" ]; then
-			attempt "$found" mkdir "./$leaf" && say "made-directory $found"
-		elif [ -f "$from" ] && [ ! -h "$from" ]; then
-			attempt "$found" cp -p "$from" "./$leaf" && say "made-file $(sum "./$leaf") $found"
-		fi
-	done
+	find . -name . -o -print | sort | {
+		while IFS= read -r found; do
+			found=${found#./}
+			from=/etc/skel/$found
+			into "$found" make || continue
+			kind
+			[ "$kind" = absent ] || continue
+			if [ -d "$from" ] && [ ! -h "$from" ]; then
+				attempt "$found" mkdir "./$leaf" && say "made-directory $found"
+			elif [ -f "$from" ] && [ ! -h "$from" ]; then
+				attempt "$found" cp -p "$from" "./$leaf" && say "made-file $(sum "./$leaf") $found"
+			fi
+		done
+		[ "$bad" = 0 ]
+	} || bad=3
 }
 
 drop_directory() { # PATH
@@ -218,9 +230,8 @@ while read -r op a; do
 	skel) copy_skel ;;
 	drop-directory) drop_directory "$a" ;;
 	drop-file) drop_file "${a%% *}" "${a#* }" ;;
-	end) exit 0 ;;
+	end) exit "$bad" ;;
 	esac
 done
-say "failed ."
-say "| the requests broke off"
-exit 0
+failed . "the requests broke off"
+exit 3

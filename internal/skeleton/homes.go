@@ -19,20 +19,24 @@ const window = 10 * time.Millisecond
 const most = 250
 
 // Homes is the homes of one host. Requests of the same moment share one round
-// trip. Its methods may be called from several goroutines at once.
+// trip, and all reads of half a minute share a survey. Its methods may be called
+// from several goroutines at once.
 type Homes struct {
-	host   host.Host
-	blocks *batch.Queue[block, answer]
+	host    host.Host
+	blocks  *batch.Queue[block, answer]
+	surveys surveys
 }
 
 // NewHomes returns the homes of h. Nothing is asked before it is needed.
 func NewHomes(h host.Host) *Homes {
 	homes := &Homes{host: h}
 	homes.blocks = batch.New(window, most, homes.run)
+	homes.surveys.init(h)
 	return homes
 }
 
-// Look reads entries of a home by their paths; it changes nothing.
+// Look reads entries of a home by their paths; it changes nothing. What it says
+// is at most half a minute old and never older than a change made through h.
 func (h *Homes) Look(ctx context.Context, user, home string, paths []string) (Found, error) {
 	if err := (Spec{User: user, Home: home}).Check(); err != nil {
 		return Found{}, err
@@ -42,7 +46,10 @@ func (h *Homes) Look(ctx context.Context, user, home string, paths []string) (Fo
 			return Found{}, err
 		}
 	}
-	a, err := h.blocks.Do(ctx, block{user: user, home: home, requests: lookAt(paths)})
+	a, surveyed, err := h.surveys.look(ctx, user, home, paths)
+	if err == nil && !surveyed {
+		a, err = h.blocks.Do(ctx, block{user: user, home: home, requests: lookAt(paths)})
+	}
 	if err != nil {
 		return Found{}, err
 	}
@@ -71,8 +78,10 @@ func (h *Homes) Make(ctx context.Context, s Spec, before Created) (Report, error
 	if s.Skel {
 		b.requests = append(b.requests, "skel") // brings back what it had made
 	}
-	b.requests = append(b.requests, lookAt(downwards(wanted))...)
+	b.noted, b.paths = true, downwards(wanted)
+	h.surveys.forget()
 	a, err := h.blocks.Do(ctx, b)
+	h.surveys.forget()
 	if err != nil {
 		return report, err
 	}
@@ -105,10 +114,9 @@ func (h *Homes) Remove(ctx context.Context, user, home string, created Created) 
 	if err := (Spec{User: user, Home: home}).Check(); err != nil {
 		return nil, err
 	}
-	if len(created) == 0 {
-		return nil, nil
-	}
-	a, err := h.blocks.Do(ctx, block{user: user, home: home, requests: removing(created)})
+	h.surveys.forget()
+	a, err := h.blocks.Do(ctx, block{user: user, home: home, requests: removing(created), forget: true})
+	h.surveys.forget()
 	if err != nil {
 		return nil, err
 	}

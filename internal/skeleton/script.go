@@ -19,33 +19,62 @@ var (
 	rootText string
 	//go:embed as_user.sh
 	userText string
+	//go:embed survey.sh
+	surveyText string
 )
 
-// script is the part that runs as root, with the part that runs as the user in
-// a variable in front: both are constant.
-var script = host.Script{Name: "skeleton/skeleton.sh", Text: "as_user=" + sh.Quote(userText) + "\n" + rootText}
+// text is the part that runs as root, with the part that runs as the user in a
+// variable in front: both are constant.
+var text = "as_user=" + sh.Quote(userText) + "\n" + rootText
+
+var (
+	// script does what the blocks on its input ask for.
+	script = host.Script{Name: "skeleton/skeleton.sh", Text: text + "each_home\n"}
+	// surveyScript looks at all homes that skeletons were made in.
+	surveyScript = host.Script{Name: "skeleton/survey.sh", Text: text + surveyText}
+)
 
 // block is what is asked of one home: one line a request.
 type block struct {
 	user, home string
 	own        []string // directories that are given back to the user first
 	requests   []string
+
+	// noted: when all has been done, the host notes that a skeleton of these
+	// paths is there, for surveys. forget: it is no more.
+	noted  bool
+	paths  []string
+	forget bool
 }
 
 // none stands for an empty field.
 const none = "-"
 
 func (b block) String() string {
-	home := b.home
-	if home == "" {
-		home = none
+	var lines []string
+	if b.forget {
+		lines = append(lines, "forget "+b.user)
 	}
-	lines := []string{"user " + b.user + " " + home}
+	lines = append(lines, "user "+b.user+" "+asked(b.home))
 	for _, name := range b.own {
 		lines = append(lines, "own "+name)
 	}
+	if b.noted {
+		lines = append(lines, "note")
+		for _, name := range b.paths {
+			lines = append(lines, "keep "+name)
+		}
+	}
 	lines = append(append(append(lines, "begin"), b.requests...), "end")
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// asked is a home as the script is asked for it.
+func asked(home string) string {
+	if home == "" {
+		return none
+	}
+	return home
 }
 
 func lookAt(paths []string) []string {
@@ -112,29 +141,37 @@ type answer struct {
 	err  error // all that went wrong in it
 }
 
-// parse reads what the script prints: for each block "begin N USER", lines
-// that say what there is or what happened, "end N".
+// parse reads what the script prints: for each block "begin N USER HOME",
+// lines that say what there is or what happened, "end N".
 func parse(hostName, out string, blocks []block) ([]answer, error) {
 	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
 	answers := make([]answer, len(blocks))
 	for i, b := range blocks {
 		end := slices.Index(lines, fmt.Sprintf("end %d", i))
-		if end < 1 || lines[0] != fmt.Sprintf("begin %d %s", i, b.user) {
+		if end < 1 || lines[0] != fmt.Sprintf("begin %d %s %s", i, b.user, asked(b.home)) {
 			return nil, fmt.Errorf("on host %q: the script that looks after homes broke off at the home of %s", hostName, b.user)
 		}
 		var err error
-		if answers[i], err = parseBlock(lines[1:end]); err != nil {
-			return nil, fmt.Errorf("on host %q: the home of %s: %w", hostName, b.user, err)
-		}
-		if problem := answers[i].err; problem != nil {
-			answers[i].err = fmt.Errorf("on host %q, in the home of %s: %w", hostName, b.user, problem)
+		if answers[i], err = parseBlock(hostName, b.user, lines[1:end]); err != nil {
+			return nil, err
 		}
 		lines = lines[end+1:]
 	}
 	return answers, nil
 }
 
-func parseBlock(lines []string) (answer, error) {
+func parseBlock(hostName, user string, lines []string) (answer, error) {
+	a, err := parseLines(lines)
+	if err != nil {
+		return a, fmt.Errorf("on host %q: the home of %s: %w", hostName, user, err)
+	}
+	if a.err != nil {
+		a.err = fmt.Errorf("on host %q, in the home of %s: %w", hostName, user, a.err)
+	}
+	return a, nil
+}
+
+func parseLines(lines []string) (answer, error) {
 	a := answer{Found: Found{User: true, HasHome: true, Entries: map[string]Entry{}}, made: Created{}}
 	var problems []error
 	for i, line := range lines {
@@ -147,18 +184,15 @@ func parseBlock(lines []string) (answer, error) {
 		case "home":
 			a.Home = rest
 		case "is":
-			f := strings.SplitN(rest, " ", 5)
-			if len(f) != 5 {
+			f := strings.SplitN(rest, " ", 4)
+			if len(f) != 4 {
 				return a, fmt.Errorf("unexpected line %q", line)
 			}
 			entry := Entry{Kind: Kind(f[0])}
 			if entry.Kind != Absent {
 				entry.Mode, entry.Owner = NormalMode(f[1]), f[2]
 			}
-			if len(f[3]) == hex.EncodedLen(sha256.Size) {
-				entry.SHA256 = f[3]
-			}
-			a.Entries[f[4]] = entry
+			a.Entries[f[3]] = entry
 		case "made-directory":
 			a.made[rest] = directory
 		case "made-file":

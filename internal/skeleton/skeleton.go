@@ -61,10 +61,9 @@ const (
 
 // Entry is an entry of a home as it is found.
 type Entry struct {
-	Kind   Kind
-	Mode   string // octal with four digits, such as "0755"
-	Owner  string // name, or number where it has none
-	SHA256 string // of a file's content, in hex; "" where the user cannot read it
+	Kind  Kind
+	Mode  string // octal with four digits, such as "0755"
+	Owner string // name, or number where it has none
 }
 
 // Found is a home as it is found.
@@ -72,7 +71,7 @@ type Found struct {
 	User    bool // the account is there
 	Home    string
 	HasHome bool
-	Entries map[string]Entry // by path
+	Entries map[string]Entry // by path; of those that were looked at
 }
 
 // Report is what Make did. It is true to what happened also where Make fails.
