@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -194,8 +195,8 @@ func sweep(ctx context.Context, progress func(string, ...any)) error {
 			continue
 		}
 		lock, err := tryLock(filepath.Join(dir, "lock"))
-		if errors.Is(err, errLocked) {
-			continue
+		if errors.Is(err, errLocked) || errors.Is(err, fs.ErrNotExist) {
+			continue // somebody's, or closed by somebody in this moment
 		}
 		if err != nil {
 			failed = append(failed, err)
