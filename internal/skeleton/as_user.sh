@@ -135,7 +135,8 @@ make_directory() { # MODE PATH
 	absent)
 		attempt "$2" mkdir -m "$1" "./$leaf" || return
 		say "made-directory $2"
-		set_mode "$1" "$2"
+		# mkdir sets the mode, but lets a parent's setgid bit through.
+		[ ! -g . ] || set_mode "$1" "$2"
 		;;
 	directory) set_mode "$1" "$2" ;;
 	*) refused "$2" "it is there already, and is no directory of this home" ;;
