@@ -122,7 +122,7 @@ look() { # PATH
 set_mode() { # MODE PATH
 	there=$(stat -L -c '%u %a' "./$leaf")
 	if [ "${there% *}" != "$uid" ]; then
-		failed "$2" "it belongs to $(stat -L -c %U "./$leaf"), not to its user"
+		failed "$2" "it belongs to $(stat -L -c '%U (number %u)' "./$leaf"), not to its user (number $uid): chown it, or give the account that number"
 		return 1
 	fi
 	[ "${there#* }" = "$1" ] || attempt "$2" chmod "$1" "./$leaf"
