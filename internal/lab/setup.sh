@@ -24,6 +24,8 @@ need rsync rsync
 need curl curl
 need swaks swaks
 need nc netcat-openbsd
+need ps procps
+need nft nftables
 need setfacl acl
 need setfattr attr
 need shellcheck shellcheck
