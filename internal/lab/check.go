@@ -73,9 +73,13 @@ step 'making a pair of links' ip link add cvl0 type veth peer name cvl1
 }
 
 // Require skips a test on a machine that cannot run a lab, with the reason;
-// with CUTOVER_LAB=required in the environment the test fails instead.
+// with CUTOVER_LAB=required in the environment the test fails instead. With
+// -short it is always skipped.
 func Require(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs real hosts, which -short leaves out")
+	}
 	err := Check()
 	switch {
 	case err == nil:
