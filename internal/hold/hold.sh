@@ -9,7 +9,7 @@
 set -eu
 umask 022
 file=/var/lib/cutover/hold-$1
-[ -d /var/lib/cutover ] || mkdir -m 755 /var/lib/cutover
+mkdir -p /var/lib/cutover
 while IFS= read -r line && [ "$line" != rules ]; do
 	printf '%s\n' "$line"
 done >"$file.new"

@@ -11,7 +11,7 @@ made=$4
 record=$(cat)
 file=/var/lib/cutover/hold-$1
 if [ -n "$record" ]; then
-	[ -d /var/lib/cutover ] || mkdir -m 755 /var/lib/cutover
+	mkdir -p /var/lib/cutover
 	printf '%s\n' "$record" >"$file.new"
 	mv "$file.new" "$file"
 fi

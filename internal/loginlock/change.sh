@@ -13,7 +13,7 @@ umask 077
 
 run=/run
 [ -d /run ] || run=/var/run
-[ -d "$run/cutover" ] || (umask 022 && mkdir "$run/cutover") || :
+(umask 022 && mkdir -p "$run/cutover")
 lock=$run/cutover/login.lock
 tries=0
 until mkdir "$lock" 2>/dev/null; do
@@ -25,7 +25,7 @@ until mkdir "$lock" 2>/dev/null; do
 		exit 1
 	fi
 	tries=$((tries + 1))
-	[ -d "$run/cutover" ] || (umask 022 && mkdir "$run/cutover") || :
+	(umask 022 && mkdir -p "$run/cutover")
 	sleep 1
 done
 swapped=
@@ -204,7 +204,7 @@ while read -r op number mode path; do
 		rm -f "$path"
 	else
 		case $path in
-		/etc/cutover/*) [ -d /etc/cutover ] || (umask 022 && mkdir /etc/cutover) ;;
+		/etc/cutover/*) (umask 022 && mkdir -p /etc/cutover) ;;
 		esac
 		put "$lock/new.$number" "$path" "$mode"
 	fi

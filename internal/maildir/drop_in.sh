@@ -19,7 +19,7 @@ fi
 
 run=/run
 [ -d /run ] || run=/var/run
-[ -d "$run/cutover" ] || (umask 022 && mkdir "$run/cutover")
+(umask 022 && mkdir -p "$run/cutover")
 lock=$run/cutover/dovecot.lock
 tries=0
 until mkdir "$lock" 2>/dev/null; do
@@ -31,7 +31,7 @@ until mkdir "$lock" 2>/dev/null; do
 		exit 1
 	fi
 	tries=$((tries + 1))
-	[ -d "$run/cutover" ] || (umask 022 && mkdir "$run/cutover") || :
+	(umask 022 && mkdir -p "$run/cutover")
 	sleep 1
 done
 swapped=

@@ -4,8 +4,9 @@
 set -eu
 umask 077
 directory=/etc/cutover/tunnel-$1
-[ -d /etc/cutover ] || mkdir -m 755 /etc/cutover
-[ -d "$directory" ] || mkdir "$directory"
+# mkdir -p also where it is there: another tunnel may make it at this moment.
+(umask 022 && mkdir -p /etc/cutover)
+mkdir -p "$directory"
 if [ ! -s "$directory/id" ] || [ ! -s "$directory/id.pub" ]; then
 	rm -f "$directory/id" "$directory/id.pub"
 	# An OpenSSH before 6.5 knows no ed25519.

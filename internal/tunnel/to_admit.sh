@@ -7,9 +7,8 @@ set -eu
 umask 022
 account=$1
 home=$2
-[ -d /var/lib/cutover ] || mkdir -m 755 /var/lib/cutover
-[ -d "$home" ] || mkdir "$home"
-[ -d "$home/.ssh" ] || mkdir "$home/.ssh"
+# mkdir -p also where it is there: another tunnel may make it at this moment.
+mkdir -p "$home/.ssh"
 if ! getent passwd "$account" >/dev/null; then
 	# '*' is no password's hash, and unlike '!' no lock, which sshd would heed.
 	useradd --system --user-group --no-create-home --home-dir "$home" --shell "$3" --password '*' \
