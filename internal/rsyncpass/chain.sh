@@ -69,13 +69,33 @@ compare() {
 	if [ -s "$home/$1.pending" ] && [ "$how" != other ]; then
 		gzip -dc "$home/$1.pending" 2>/dev/null | sed "s/\$/$tab?/" >>"$here/before"
 	fi
-	changes=$(awk -v out="$here" -v known="$known" -f "$job/classify.awk" part=1 "$here/before" part=2 "$here/new") || return 1
+	other_names "$1" || return 1
+	changes=$(awk -v out="$here" -v known="$known" -f "$job/classify.awk" part=1 "$here/before" part=2 "$here/new" part=3 "$here/names") || return 1
 	say changes "$1" "$changes"
 }
 
 # root_of LISTING: the inode of the tree's own directory. Another one means that
 # something else is there, a file system that is not mounted for example.
 root_of() { head -n 1 "$1" | cut -f3; }
+
+# other_names NUMBER: the records of names that have not changed, of files that
+# have got another name. A name that comes with a renamed directory changes
+# nothing in the file itself; and only a list with all names of a file makes
+# them one file on the new host too.
+other_names() {
+	here=$work/$1
+	: >"$here/names"
+	awk 'BEGIN { FS = "\t" }
+		/^cutover-end\t/ { next }
+		$(NF - 8) == "f" && $(NF - 2) > 1 { seen[$(NF - 7)]++; links[$(NF - 7)] = $(NF - 2) }
+		END { for (inode in seen) if (seen[inode] < links[inode]) print inode }' "$here/new" >"$here/incomplete" || return 1
+	[ -s "$here/incomplete" ] || return 0
+	awk 'BEGIN { FS = "\t" }
+		part == 1 { wanted[$1]; next }
+		/^cutover-end\t/ { next }
+		$(NF - 8) == "f" && $(NF - 7) in wanted' part=1 "$here/incomplete" part=2 "$here/now" |
+		comm -23 - "$here/new" >"$here/names"
+}
 
 # figures NUMBER: what the source holds, and the manifest of it. What was
 # changed in the last moments before the listing may be changed once more with

@@ -229,6 +229,8 @@ func TestChangesThatTimesDoNotTell(t *testing.T) {
 		"link made":             `ln f d/f2`,
 		"link broken":           `cp -p h1 x; mv x h1`,
 		"link moved":            `rm h2; ln h1 h3`,
+		"link's place renamed":  `mv k k2`,
+		"link's place gone":     `rm -r k`,
 		"links exchanged":       `rm h2; ln f h2; ln -f h1 d/f2`,
 		"fifo":                  `mkfifo p`,
 		"fifo to file":          `rm q; echo x >q`,
@@ -245,7 +247,7 @@ func TestChangesThatTimesDoNotTell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.sh(`echo one >f; mkdir d d2; echo g >d/g; echo g2 >d2/g; ln -s f l; echo h >h1; ln h1 h2; mkfifo q
+			r.sh(`echo one >f; mkdir d d2; echo g >d/g; echo g2 >d2/g; ln -s f l; echo h >h1; ln h1 h2; mkdir k; ln h1 k/h; mkfifo q
 				echo odd >"$(printf 'o\ndd')"; echo odd >-odd; mkdir "$(printf 'dir\t\n')"; echo x >"$(printf 'dir\t\n')/x"`)
 			r.mustPass()
 			r.same()

@@ -3,6 +3,7 @@
 #   before   records that the manifest has and the new listing has not, and
 #            those of passes that did not end well (mark "?" as a last field)
 #   now      records that the new listing has and the manifest has not
+#   names    records that have not changed, of further names of files in "now"
 #
 # A record is: path type inode ctime size mtime mode links user group, parted by
 # tabs, in which a path may hold tabs too. A line end in a path is a NUL.
@@ -43,6 +44,7 @@ part == 1 {
 	else if (was[path] != inode "\t" size "\t" mtime "\t" links "\t" type) { class = "fresh" }
 	else { class = "sum" }
 	n++
+	if (part == 3) same++
 	if (racy[path] == ctime "r") same++
 	paths[n] = path; classes[n] = class
 	# All names of a file go to one rsync, or they would be several files.
