@@ -19,18 +19,21 @@ compare() {
 	here=$work/$1
 	mkdir -p "$here"
 	: >"$here/quick"
-	began=$(date +%s)
 	# The listing comes unsorted, so that the old host need not sort it.
 	{ ssh -F "$job/ssh_config" cutover-old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } |
 		tr '\n\0' '\0\n' | sort >"$here/now"
 	code=$(cat "$here/code")
 	trailer=$(tail -n 1 "$here/now")
-	case $trailer in "cutover-end$tab"*) ;; *) [ "$code" -ne 0 ] || code=12 ;; esac
+	# It is whole where it has its end, and the tree's own directory.
+	case $trailer in "cutover-end$tab"*"$tab"*) ;; *) [ "$code" -ne 0 ] || code=12 ;; esac
+	case $(head -n 1 "$here/now") in ".${tab}d$tab"*) ;; *) [ "$code" -ne 0 ] || code=12 ;; esac
 	if [ "$code" -ne 0 ]; then
 		ended "$1" list "$code"
 		return 1
 	fi
-	kinds=${trailer#cutover-end"$tab"}
+	trailer=${trailer#cutover-end"$tab"}
+	kinds=${trailer#*"$tab"} began=${trailer%%"$tab"*}
+	echo "$began" >"$here/began"
 	figures "$1" &
 
 	known=
@@ -97,11 +100,14 @@ other_names() {
 		comm -23 - "$here/new" >"$here/names"
 }
 
-# figures NUMBER: what the source holds, and the manifest of it. What was
-# changed in the last moments before the listing may be changed once more with
-# the same ctime, where that is coarse: it counts as changed in the next pass.
+# racy NUMBER: since when, by the old host's clock, a change is so late that the
+# file may be changed once more with the same ctime, where that is coarse. Such
+# a record gets a mark, and so counts as changed in the next pass.
+racy() { echo $(($(cat "$work/$1/began") - 3)); }
+
+# figures NUMBER: what the source holds, and the manifest of it.
 figures() {
-	awk -v racy="$((began - 3))" -v number="$1" -v out="$work/$1/figures" '
+	awk -v racy="$(racy "$1")" -v number="$1" -v out="$work/$1/figures" '
 		BEGIN { FS = OFS = "\t" }
 		/^cutover-end\t/ { print; next }
 		{
@@ -145,7 +151,10 @@ strangers() {
 remember_attempt() {
 	{
 		gzip -dc "$home/$1.pending" 2>/dev/null
-		cat "$work/$1/new"
+		awk -v racy="$(racy "$1")" '
+			BEGIN { FS = OFS = "\t" }
+			!/^cutover-end\t/ && $(NF - 6) + 0 >= racy { $(NF - 6) = $(NF - 6) "r" }
+			{ print }' "$work/$1/new"
 	} | sort -u | gzip -1 >"$home/$1.pending.new"
 	mv "$home/$1.pending.new" "$home/$1.pending"
 }

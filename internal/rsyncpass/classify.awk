@@ -32,6 +32,8 @@ part == 1 {
 	# The mark "r" says that the manifest was not sure of this one: see chain.sh.
 	if (!unsure && ctime ~ /r$/) racy[path] = ctime
 	if (!unsure) was[path] = inode "\t" size "\t" mtime "\t" links "\t" type
+	# Of this it is not known whether the new host has it, under this size and time.
+	if (unsure) maybe[path] = maybe[path] inode "\t" ctime "\n"
 	before[++befores] = path; kinds[befores] = type; rest[befores] = type "\t" size "\t" mtime
 	next
 }
@@ -40,7 +42,10 @@ part == 1 {
 	is[path] = type
 	if (type == "l") { class = "links" }
 	else if (type != "f") { class = "quick" }
-	else if (!(path in was)) { class = "quick" }
+	else if (!(path in was)) {
+		class = "quick"
+		if (path in maybe && maybe[path] != inode "\t" ctime "\n") class = "fresh"
+	}
 	else if (was[path] != inode "\t" size "\t" mtime "\t" links "\t" type) { class = "fresh" }
 	else { class = "sum" }
 	n++

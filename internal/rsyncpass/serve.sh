@@ -15,7 +15,8 @@
 #   cutover-list N     lists directory number N: records of the fields path, type,
 #                      inode, ctime, size, mtime, mode, links, user and group, by
 #                      tabs, each with a NUL at its end; then a record
-#                      "cutover-end" with the kinds of its file systems
+#                      "cutover-end" with the time at which the listing was begun,
+#                      in seconds since 1970, and the kinds of its file systems
 #   cutover-want N     takes the list of what rsync is to read there, each path
 #                      with a NUL at its end; rsync calls it want-N
 #
@@ -61,20 +62,28 @@ directory() {
 
 list() {
 	cd -P "$path" || exit 1
+	# By the clock that stamps the files.
+	now=$(date +%s)
+	# All that this needs of files beside the script is read before it begins:
+	# they go when the key is let in anew.
+	excludes=$(cat "$own/excludes") || exit 1
 	set -- -type d -type f # never true
 	while IFS= read -r pattern; do
 		case $pattern in
 		'd '*) set -- "$@" -o -type d -regex "${pattern#d }" ;;
 		'a '*) set -- "$@" -o -regex "${pattern#a }" ;;
 		esac
-	done <"$own/excludes"
-	find . -regextype posix-extended '(' "$@" ')' -prune -o \
-		-printf '%p\t%y\t%i\t%C@\t%s\t%T@\t%m\t%n\t%u\t%g\0' 2>"$own/errors"
+	done <<-END
+		$excludes
+	END
+	exec 3>&1
+	errors=$(find . -regextype posix-extended '(' "$@" ')' -prune -o \
+		-printf '%p\t%y\t%i\t%C@\t%s\t%T@\t%m\t%n\t%u\t%g\0' 2>&1 >&3)
 	# That something went away meanwhile is life; anything else is a hole.
-	if grep -v 'No such file or directory$' "$own/errors" >&2; then
+	if [ -n "$errors" ] && printf '%s\n' "$errors" | grep -v 'No such file or directory$' >&2; then
 		exit 1
 	fi
-	printf 'cutover-end\t'
+	printf 'cutover-end\t%s\t' "$now"
 	awk -v path="$path" '
 		BEGIN { gsub(/ /, "\\040", path) }
 		index(path "/", $2 == "/" ? "/" : $2 "/") == 1 && length($2) >= length(above) { above = $2; kind = $3 }
