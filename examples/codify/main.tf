@@ -14,6 +14,7 @@ resource "cutover_host_user" "people" {
   gid           = each.value.gid
   group         = each.value.group
   groups        = each.value.groups
+  group_gids    = { for group, gid in each.value.group_gids : group => gid if !contains(var.renumbered, group) }
   gecos         = each.value.gecos
   home          = each.value.home
   shell         = each.value.shell
@@ -28,6 +29,7 @@ resource "cutover_vhost" "sites" {
   for_each = data.cutover_vhosts.old.sites
 
   host              = "new"
+  server            = data.cutover_vhosts.old.server # extra is in its language
   name              = each.value.name
   priority          = each.value.priority
   server_name       = each.value.server_name

@@ -28,3 +28,9 @@ variable "staying" {
   type        = list(string)
   default     = []
 }
+
+variable "renumbered" {
+  description = "Groups of the old machine whose numbers belong to other groups on the new one, and which may have any number there."
+  type        = list(string)
+  default     = []
+}

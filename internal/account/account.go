@@ -9,8 +9,10 @@ package account
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -18,8 +20,9 @@ import (
 type User struct {
 	Name     string
 	UID, GID int
-	Group    string   // name of the primary group; its number where the group has no name
-	Groups   []string // names of the supplementary groups, sorted
+	Group    string         // name of the primary group; its number where the group has no name
+	Groups   []string       // names of the supplementary groups, sorted
+	GroupIDs map[string]int // their numbers, by name
 	Gecos    string
 	Home     string
 	Shell    string
@@ -48,9 +51,12 @@ type Spec struct {
 	GID    *int      // number of the primary group, where it has to be made
 	Group  *string   // primary group; nil at creation: one of the user's name
 	Groups *[]string // all supplementary groups; those that are missing are made
-	Gecos  *string
-	Home   *string
-	Shell  *string
+	// GroupIDs are the numbers that groups among Groups have to have. A group
+	// that is there already with another one is an error.
+	GroupIDs map[string]int
+	Gecos    *string
+	Home     *string
+	Shell    *string
 
 	System     bool // numbers from the host's range for system accounts, at creation
 	CreateHome bool // makes a home from /etc/skel where there is none, at creation
@@ -61,7 +67,8 @@ type Spec struct {
 }
 
 // FieldError is an error with the part of a Spec at fault: "name", "uid",
-// "gid", "group", "groups", "gecos", "home", "shell" or "password".
+// "gid", "group", "groups", "group_gids", "gecos", "home", "shell" or
+// "password".
 type FieldError struct {
 	Field string
 	Err   error
@@ -145,6 +152,9 @@ func (s Spec) Check() error {
 			problems = append(problems, check("groups", CheckName(group)))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.GroupIDs)) {
+		problems = append(problems, check("group_gids", s.checkGroupID(name)))
+	}
 	if s.Gecos != nil {
 		problems = append(problems, check("gecos", CheckGecos(*s.Gecos)))
 	}
@@ -163,4 +173,12 @@ func (s Spec) Check() error {
 		}
 	}
 	return nil
+}
+
+// checkGroupID says what is wrong with the number of a group.
+func (s Spec) checkGroupID(name string) error {
+	if s.Groups == nil || !slices.Contains(*s.Groups, name) {
+		return fmt.Errorf("there is a number for %q, which is none of the groups; the number of the primary group is gid", name)
+	}
+	return CheckID(int64(s.GroupIDs[name]))
 }

@@ -1,9 +1,12 @@
 package account
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,7 +64,11 @@ func (c change) line() string {
 	s := c.spec
 	groups, hash, lastChange := "", "", ""
 	if s.Groups != nil {
-		groups = "=" + strings.Join(*s.Groups, ",")
+		groups = "=" + strings.Join(s.inOrder(), ",")
+	}
+	var numbers []string
+	for _, name := range slices.Sorted(maps.Keys(s.GroupIDs)) {
+		numbers = append(numbers, name+"="+strconv.Itoa(s.GroupIDs[name]))
 	}
 	if s.Password != nil {
 		hash = s.Password.hash()
@@ -71,8 +78,16 @@ func (c change) line() string {
 	}
 	return strings.Join([]string{
 		c.op, s.Name, num(s.UID), num(s.GID), given(s.Group), groups,
-		given(s.Gecos), given(s.Home), given(s.Shell), c.flags, lastChange, hash,
+		given(s.Gecos), given(s.Home), given(s.Shell), c.flags, lastChange, hash, strings.Join(numbers, ","),
 	}, ":") + "\n"
+}
+
+// inOrder are the groups in the order of their given numbers: id(1) lists them
+// as /etc/group does, where those that are made come at the end.
+func (s Spec) inOrder() []string {
+	return slices.SortedStableFunc(slices.Values(*s.Groups), func(a, b string) int {
+		return cmp.Compare(s.GroupIDs[a], s.GroupIDs[b]) // those without one come first
+	})
 }
 
 // parseOutcomes reads what the script prints before the snapshot: for each
@@ -127,9 +142,18 @@ func judge(hostName string, s Spec, said []string) outcome {
 		case "uid-taken":
 			fail("uid", "uid %s is taken by %s; another number, or none, makes room", first, second)
 		case "gid-taken":
-			fail("gid", "gid %s is taken by the group %s; another number, or none, makes room", first, second)
+			holder, group, _ := strings.Cut(second, " ")
+			if _, supplementary := s.GroupIDs[group]; supplementary {
+				fail("group_gids", "gid %s, which the group %s is to have, is taken by the group %s; give that one another number (`groupmod -g`), or leave %s out of group_gids to let it have any", first, group, holder, group)
+			} else {
+				fail("gid", "gid %s is taken by the group %s; another number, or none, makes room", first, holder)
+			}
 		case "group-has-gid":
-			fail("gid", "the group %s is there already, with gid %s", first, second)
+			if wanted, supplementary := s.GroupIDs[first]; supplementary {
+				fail("group_gids", "the group %s is there already, with gid %s and not %d; leave it out of group_gids to take it as it is", first, second, wanted)
+			} else {
+				fail("gid", "the group %s is there already, with gid %s", first, second)
+			}
 		case "no-shell":
 			fail("shell", "there is no program %s to be the shell of %s; install it, or choose another shell", rest, s.Name)
 		case "failed":

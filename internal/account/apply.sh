@@ -8,12 +8,13 @@ for tool in useradd usermod userdel groupadd groupdel chpasswd chage getent; do
 		exit 69
 	fi
 done
-# What was begun is finished: a user half made helps nobody.
-trap '' HUP INT TERM
+# What was begun is finished, also where nobody is left to be told of it: a user
+# half made helps nobody.
+trap '' HUP INT TERM PIPE
 
 marks=/var/lib/cutover
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" 2>/dev/null || :; }
 
 # try leaves what a command said in $out and its exit code in $code.
 try() { # COMMAND...
@@ -120,7 +121,7 @@ want_group() { # NAME GID-OR-EMPTY SYSTEM-FLAGS
 	if [ -n "$1" ]; then
 		lookup group "$1"
 		case $? in
-		0) split && say "gid-taken $1 $f1" && return 1 ;;
+		0) split && say "gid-taken $1 $f1 $wanted" && return 1 ;;
 		2) return 1 ;;
 		esac
 		set -- "$2" -g "$1"
@@ -143,7 +144,12 @@ want_groups() { # COMMA-SEPARATED SYSTEM-FLAGS
 	system=$1
 	shift
 	for each in "$@"; do
-		want_group "$each" "" "$system" || return 1
+		given=,$numbers
+		case $given in
+		*",$each="*) given=${given#*",$each="} ;;
+		*) given= ;;
+		esac
+		want_group "$each" "${given%%,*}" "$system" || return 1
 	done
 }
 
@@ -374,7 +380,7 @@ begin_creation() {
 
 number=0
 left=
-while IFS=: read -r op name uid gid group groups gecos home shell flags lastchange hash; do
+while IFS=: read -r op name uid gid group groups gecos home shell flags lastchange hash numbers; do
 	say "begin $number $name"
 	vacated=1 # whether a group may have lost its last account
 	case $op in

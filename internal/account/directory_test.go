@@ -62,7 +62,7 @@ func TestSnapshotIsOneRoundTripForAllUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := User{Name: "anna", UID: 1001, GID: 1001, Group: "anna", Groups: []string{"customers", "staff"},
+	want := User{Name: "anna", UID: 1001, GID: 1001, Group: "anna", Groups: []string{"customers", "staff"}, GroupIDs: map[string]int{"customers": 2000, "staff": 50},
 		Gecos: "Anna Müller,,,", Home: "/home/anna", Shell: "/bin/bash", Password: PasswordSet, LastChange: 19500}
 	if fmt.Sprintf("%+v", anna) != fmt.Sprintf("%+v", want) {
 		t.Errorf("anna is %+v\nwant    %+v", anna, want)
@@ -140,7 +140,7 @@ func TestBrokenListingSaysNothing(t *testing.T) {
 func TestCreateSendsItsLineAndReadsBack(t *testing.T) {
 	fake := hosttest.New(t)
 	fake.Expect("account/apply.sh").
-		WithStdin("create:anna:=1001::=anna:=staff,www-data:=Anna Müller:=/home/anna:=/bin/bash:hr::$6$salt$hash\n").
+		WithStdin("create:anna:=1001::=anna:=staff,www-data:=Anna Müller:=/home/anna:=/bin/bash:hr::$6$salt$hash:\n").
 		Prints("begin 0 anna\nmade\ncompleted\nend 0\n" + listing)
 	hash, err := NewPassword("$6$salt$hash")
 	if err != nil {
@@ -270,15 +270,15 @@ func TestCutOffChangeIsNotAResult(t *testing.T) {
 func TestModifyAndLeave(t *testing.T) {
 	fake := hosttest.New(t)
 	d := NewDirectory(fake)
-	fake.Expect("account/apply.sh").WithStdin("modify:anna:::::=:::::\n").Prints("begin 0 anna\ncompleted\nend 0\n" + listing)
+	fake.Expect("account/apply.sh").WithStdin("modify:anna:::::=::::::\n").Prints("begin 0 anna\ncompleted\nend 0\n" + listing)
 	if _, err := d.Modify(t.Context(), Spec{Name: "anna", Gecos: strp(""), CreateHome: true}); err != nil {
 		t.Error(err)
 	}
-	fake.Expect("account/apply.sh").WithStdin("modify:nora::::::::::\n").Prints("begin 0 nora\nabsent\nend 0\n" + listing)
+	fake.Expect("account/apply.sh").WithStdin("modify:nora:::::::::::\n").Prints("begin 0 nora\nabsent\nend 0\n" + listing)
 	if _, err := d.Modify(t.Context(), Spec{Name: "nora"}); !errors.Is(err, ErrAbsent) {
 		t.Errorf("nora: %v", err)
 	}
-	fake.Expect("account/apply.sh").WithStdin("remove-home:anna::::::::::\n").Prints("begin 0 anna\ncompleted\nend 0\n" + listing)
+	fake.Expect("account/apply.sh").WithStdin("remove-home:anna:::::::::::\n").Prints("begin 0 anna\ncompleted\nend 0\n" + listing)
 	if err := d.Leave(t.Context(), "anna", RemoveHome); err != nil {
 		t.Error(err)
 	}
@@ -292,7 +292,7 @@ func TestPasswordGoesFromHostToHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh.Expect("account/apply.sh").WithStdin("create:anna::::::::r:19500:$6$salt$hash\n").Prints("begin 0 anna\nmade\ncompleted\nend 0\n" + listing)
+	fresh.Expect("account/apply.sh").WithStdin("create:anna::::::::r:19500:$6$salt$hash:\n").Prints("begin 0 anna\nmade\ncompleted\nend 0\n" + listing)
 	if _, _, err := NewDirectory(fresh).Create(t.Context(), Spec{Name: "anna", Password: password}); err != nil {
 		t.Error(err)
 	}

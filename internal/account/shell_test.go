@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -183,6 +184,45 @@ bert
 	// The stand-in for useradd put nobody into the group that was made for it.
 	if calls := s.read("calls"); !strings.Contains(calls, "groupdel\nstaff\n") {
 		t.Error("a group that was made, and that nobody is in, was left")
+	}
+}
+
+// Numbers of groups hold, or it is said who has them.
+func TestShellMakesGroupsWithTheirNumbers(t *testing.T) {
+	s := newSandbox(t)
+	s.write("ldap/group", "farm:x:1700:\n", 0o644)
+	o := s.apply(
+		change{op: "create", flags: "r", spec: Spec{Name: "bert", Groups: list("web", "anna", "team", "b"), GroupIDs: map[string]int{"team": 1602, "web": 1601, "anna": 1001}}},
+		change{op: "create", flags: "r", spec: Spec{Name: "carl", Groups: list("new"), GroupIDs: map[string]int{"new": 1001}}},
+		change{op: "create", flags: "r", spec: Spec{Name: "dora", Groups: list("new"), GroupIDs: map[string]int{"new": 1700}}},
+		change{op: "create", flags: "r", spec: Spec{Name: "eve", Groups: list("anna"), GroupIDs: map[string]int{"anna": 1009}}},
+		change{op: "modify", spec: Spec{Name: "anna", Groups: list("root"), GroupIDs: map[string]int{"root": 5}}},
+	)
+	if o[0].err != nil || !o[0].made {
+		t.Errorf("bert: made %v, %v", o[0].made, o[0].err)
+	}
+	for i, want := range map[int]string{
+		1: "gid 1001, which the group new is to have, is taken by the group anna", 2: "gid 1700, which the group new is to have, is taken by the group farm",
+		3: "the group anna is there already, with gid 1001 and not 1009", 4: "the group root is there already, with gid 0 and not 5",
+	} {
+		var field *FieldError
+		if !errors.As(o[i].err, &field) || field.Field != "group_gids" || !strings.Contains(field.Error(), want) {
+			t.Errorf("change %d: %v, want %q", i, o[i].err, want)
+		}
+	}
+	const want = "groupadd\nb\ngroupadd\n-g\n1601\nweb\ngroupadd\n-g\n1602\nteam\nuseradd\n-U\n-G\nb,anna,web,team\n"
+	if calls := s.read("calls"); !strings.HasPrefix(calls, want) || strings.Count(calls, "useradd\n") != 1 || strings.Contains(calls, "usermod") {
+		t.Errorf("the tools were called with\n%s\nwant\n%s and no more accounts", calls, want)
+	}
+	for name, spec := range map[string]Spec{
+		"no group of the user": {Name: "bert", Groups: list("web"), GroupIDs: map[string]int{"team": 1602}},
+		"no groups at all":     {Name: "bert", GroupIDs: map[string]int{"team": 1602}},
+		"no number":            {Name: "bert", Groups: list("web"), GroupIDs: map[string]int{"web": -1}},
+	} {
+		var field *FieldError
+		if !errors.As(spec.Check(), &field) || field.Field != "group_gids" {
+			t.Errorf("%s: %v", name, spec.Check())
+		}
 	}
 }
 

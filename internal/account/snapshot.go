@@ -80,7 +80,7 @@ func parseSnapshot(hostName, out string) (*Snapshot, error) {
 			s.uidMax = number(def[1], s.uidMax)
 		}
 	}
-	groupNames, memberOf := parseGroups(sections["group"])
+	groupNames, groupIDs, memberOf := parseGroups(sections["group"])
 	for _, f := range sections["passwd"] {
 		if len(f) < 7 || f[0] == "" || strings.ContainsAny(f[0][:1], "+-") {
 			continue // not an account: + and - bring NIS in (nsswitch.conf(5), compat)
@@ -99,6 +99,12 @@ func parseSnapshot(hostName, out string) (*Snapshot, error) {
 			user.Group = name
 		}
 		user.Groups = slices.DeleteFunc(memberOf[user.Name], func(g string) bool { return g == user.Group })
+		user.GroupIDs = map[string]int{}
+		for _, group := range user.Groups {
+			if gid, ok := groupIDs[group]; ok {
+				user.GroupIDs[group] = gid
+			}
+		}
 		s.users[user.Name] = user
 	}
 	for _, f := range sections["shadow"] {
@@ -126,16 +132,19 @@ func text(field string) string {
 	return string(runes)
 }
 
-// parseGroups returns the groups' names by number, and by user the sorted
-// names of the groups that list the user.
-func parseGroups(lines [][]string) (names map[int]string, memberOf map[string][]string) {
-	names, memberOf = map[int]string{}, map[string][]string{}
+// parseGroups returns the groups' names by number, their numbers by name, and
+// by user the sorted names of the groups that list the user.
+func parseGroups(lines [][]string) (names map[int]string, ids map[string]int, memberOf map[string][]string) {
+	names, ids, memberOf = map[int]string{}, map[string]int{}, map[string][]string{}
 	for _, f := range lines {
 		if len(f) < 4 {
 			continue
 		}
-		if gid, err := strconv.Atoi(f[2]); err == nil && names[gid] == "" {
-			names[gid] = f[0]
+		if gid, err := strconv.Atoi(f[2]); err == nil {
+			ids[f[0]] = gid
+			if names[gid] == "" {
+				names[gid] = f[0]
+			}
 		}
 		for member := range strings.SplitSeq(f[3], ",") {
 			if member != "" && !slices.Contains(memberOf[member], f[0]) {
@@ -146,5 +155,5 @@ func parseGroups(lines [][]string) (names map[int]string, memberOf map[string][]
 	for _, groups := range memberOf {
 		slices.Sort(groups)
 	}
-	return names, memberOf
+	return names, ids, memberOf
 }

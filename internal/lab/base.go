@@ -38,6 +38,9 @@ const (
 	// BookwormPython is Bookworm with the Python that Ansible needs on the hosts
 	// it manages; for benchmarks.
 	BookwormPython Kind = "bookworm-python"
+	// Web is Trixie with nginx running instead of Apache, which is there too,
+	// and with PHP-FPM and ProFTPD: a new host before anybody has moved in.
+	Web Kind = "web"
 )
 
 //go:embed recipe/*.sh
@@ -89,6 +92,12 @@ func init() {
 	managed := kinds[Bookworm]
 	managed.packages = append(slices.Clone(managed.packages), "python3")
 	kinds[BookwormPython] = managed
+
+	web := kinds[Trixie]
+	web.packages = append(slices.Clone(web.packages), "nginx-light", "php-fpm", "proftpd-core")
+	web.setup = append(slices.Clone(web.setup), "web.sh")
+	web.ports = append(slices.Clone(web.ports), 21)
+	kinds[Web] = web
 }
 
 // script is the text of an embedded script. It panics on a name that is not

@@ -21,14 +21,15 @@ type hostUsersModel struct {
 }
 
 type personModel struct {
-	UID           int64    `tfsdk:"uid"`
-	GID           int64    `tfsdk:"gid"`
-	Group         string   `tfsdk:"group"`
-	Groups        []string `tfsdk:"groups"`
-	Gecos         string   `tfsdk:"gecos"`
-	Home          string   `tfsdk:"home"`
-	Shell         string   `tfsdk:"shell"`
-	PasswordState string   `tfsdk:"password_state"`
+	UID           int64          `tfsdk:"uid"`
+	GID           int64          `tfsdk:"gid"`
+	Group         string         `tfsdk:"group"`
+	Groups        []string       `tfsdk:"groups"`
+	GroupGIDs     map[string]int `tfsdk:"group_gids"`
+	Gecos         string         `tfsdk:"gecos"`
+	Home          string         `tfsdk:"home"`
+	Shell         string         `tfsdk:"shell"`
+	PasswordState string         `tfsdk:"password_state"`
 }
 
 func newHostUsersDataSource() datasource.DataSource {
@@ -57,6 +58,7 @@ func hostUsersSchema(ctx context.Context) schema.Schema {
 					"gid":            schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of the primary group."},
 					"group":          schema.StringAttribute{Computed: true, MarkdownDescription: "Primary group."},
 					"groups":         schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Supplementary groups, sorted."},
+					"group_gids":     schema.MapAttribute{Computed: true, ElementType: types.Int64Type, MarkdownDescription: "Numbers of the supplementary groups, by name."},
 					"gecos":          schema.StringAttribute{Computed: true, MarkdownDescription: "Comment, most often the person's name."},
 					"home":           schema.StringAttribute{Computed: true, MarkdownDescription: "Home directory."},
 					"shell":          schema.StringAttribute{Computed: true, MarkdownDescription: "Login shell."},
@@ -82,7 +84,7 @@ func readHostUsers(ctx context.Context, known *hosts, m *hostUsersModel) error {
 	m.Users = map[string]personModel{}
 	for name, user := range snapshot.People() {
 		m.Users[name] = personModel{
-			UID: int64(user.UID), GID: int64(user.GID), Group: user.Group, Groups: append([]string{}, user.Groups...),
+			UID: int64(user.UID), GID: int64(user.GID), Group: user.Group, Groups: append([]string{}, user.Groups...), GroupGIDs: user.GroupIDs,
 			Gecos: user.Gecos, Home: user.Home, Shell: user.Shell, PasswordState: string(user.Password),
 		}
 	}

@@ -25,6 +25,7 @@ func TestAccHostUsers(t *testing.T) {
 					resource.TestCheckResourceAttr(people, "users.rosa.group", "rosa"),
 					resource.TestCheckResourceAttr(people, "users.rosa.groups.0", "audio"),
 					resource.TestCheckResourceAttr(people, "users.rosa.groups.1", "staff"),
+					resource.TestCheckResourceAttr(people, "users.rosa.group_gids.staff", "50"),
 					resource.TestCheckResourceAttr(people, "users.rosa.gecos", "Rosa Müller,,,"),
 					resource.TestCheckResourceAttr(people, "users.rosa.home", "/home/rosa"),
 					resource.TestCheckResourceAttr(people, "users.rosa.shell", "/bin/bash"),

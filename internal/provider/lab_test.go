@@ -25,6 +25,8 @@ type world struct {
 	sysv, bookworm *lab.Host // named "sysv" and "bookworm" in the provider's block
 	trixie         *lab.Host // named "new"
 	client         *lab.Client
+
+	web *lab.Host // named "web", once webHost has booted it
 }
 
 var theWorld = sync.OnceValues(bootWorld)
@@ -93,6 +95,23 @@ func labWorld(t *testing.T) *world {
 	return w
 }
 
+// webHost is the new host that nobody has moved in to: nginx runs there, Apache
+// could, and there are PHP-FPM and ProFTPD. It is booted by the first test that
+// needs it.
+func (w *world) webHost(t *testing.T) *lab.Host {
+	t.Helper()
+	if w.web == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		host, err := w.lab.StartHost(ctx, "web", lab.Web)
+		if err != nil {
+			t.Fatalf("the lab's host for the web did not start: %v", err)
+		}
+		w.web = host
+	}
+	return w.web
+}
+
 // onBothInits runs a test for the SysV and for the systemd host, whose name in
 // the provider's block it is given.
 func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, host *lab.Host)) {
@@ -107,7 +126,10 @@ func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, ho
 func (w *world) config(hcl string) string {
 	var b strings.Builder
 	b.WriteString("provider \"cutover\" {\n  hosts = {\n")
-	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
+	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie, w.web} {
+		if host == nil {
+			continue
+		}
 		fmt.Fprintf(&b, "    %s = { address = %q, user = \"root\", private_key_path = %q, known_hosts_path = %q, agent = false, ssh_config_path = \"none\" }\n",
 			host.Name, host.Address, w.lab.KeyPath(), w.lab.KnownHostsPath())
 	}

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -34,6 +36,7 @@ type hostUserModel struct {
 	GID                   types.Int64    `tfsdk:"gid"`
 	Group                 types.String   `tfsdk:"group"`
 	Groups                types.Set      `tfsdk:"groups"`
+	GroupGIDs             types.Map      `tfsdk:"group_gids"`
 	Gecos                 types.String   `tfsdk:"gecos"`
 	Home                  types.String   `tfsdk:"home"`
 	Shell                 types.String   `tfsdk:"shell"`
@@ -106,6 +109,13 @@ func hostUserSchema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true, ElementType: types.StringType,
 				PlanModifiers:       []planmodifier.Set{setplanmodifier.UseStateForUnknown()},
 				MarkdownDescription: "All supplementary groups. Default: those that the account has.",
+			},
+			"group_gids": schema.MapAttribute{
+				Optional: true, ElementType: types.Int64Type,
+				Validators: []validator.Map{mapvalidator.ValueInt64sAre(checkedNumber{"a number of a group", account.CheckID})},
+				MarkdownDescription: "Numbers that supplementary groups have to have, by their names; each has to be one of `groups`. A group that is missing is made with its number. " +
+					"Where the number belongs to another group, or the group is there with another number, nothing is changed and the error says which; " +
+					"leave a group out to take it as it is, or with any number that is free.",
 			},
 			"gecos": schema.StringAttribute{
 				Optional: true, Computed: true, PlanModifiers: keepText,
@@ -184,6 +194,14 @@ func validateHostUser(_ context.Context, m *hostUserModel, diags *diag.Diagnosti
 			diags.AddAttributeError(path.Root("groups"), "Not the name of a group", capitalised(err.Error())+".")
 		}
 	}
+	if !m.Groups.IsUnknown() && !unknownIn(m.Groups) {
+		for group := range m.GroupGIDs.Elements() {
+			if !slices.Contains(stringsOf(m.Groups), group) {
+				diags.AddAttributeError(path.Root("group_gids").AtMapKey(group), "Number of a group that is not given",
+					fmt.Sprintf("%s is none of the account's groups; add it to groups, or leave its number out. The number of the primary group is gid.", group))
+			}
+		}
+	}
 	if m.RemoveHomeOnDestroy.ValueBool() && known(m.OnDestroy) && m.OnDestroy.ValueString() != string(account.Remove) {
 		diags.AddAttributeError(path.Root("remove_home_on_destroy"), "Home of an account that stays",
 			"remove_home_on_destroy needs on_destroy = \"remove\": an account that stays needs its home.")
@@ -232,6 +250,14 @@ func (m *hostUserModel) spec() account.Spec {
 		groups := stringsOf(m.Groups)
 		slices.Sort(groups)
 		s.Groups = &groups
+	}
+	for group, gid := range m.GroupGIDs.Elements() {
+		if gid, ok := gid.(types.Int64); ok && !gid.IsNull() {
+			if s.GroupIDs == nil {
+				s.GroupIDs = map[string]int{}
+			}
+			s.GroupIDs[group] = int(gid.ValueInt64())
+		}
 	}
 	return s
 }
@@ -304,7 +330,29 @@ func (m *hostUserModel) show(ctx context.Context, user account.User) error {
 		return errors.New(diags.Errors()[0].Detail())
 	}
 	m.Groups = set
+	m.showNumbers(user)
 	return nil
+}
+
+// showNumbers puts the numbers that the groups have on the host in the place of
+// those that they were to have.
+func (m *hostUserModel) showNumbers(user account.User) {
+	if m.GroupGIDs.IsNull() || m.GroupGIDs.IsUnknown() {
+		return
+	}
+	numbers := map[string]attr.Value{}
+	for group, wanted := range m.GroupGIDs.Elements() {
+		gid, known := user.GroupIDs[group]
+		switch {
+		case wanted.IsNull():
+			numbers[group] = wanted
+		case known:
+			numbers[group] = types.Int64Value(int64(gid))
+		case group == user.Group:
+			numbers[group] = types.Int64Value(int64(user.GID))
+		}
+	}
+	m.GroupGIDs = types.MapValueMust(types.Int64Type, numbers)
 }
 
 func createHostUser(ctx context.Context, r *request[hostUserModel], plan *hostUserModel) error {

@@ -20,21 +20,23 @@ import (
 func TestHostUserRefusesBadInput(t *testing.T) {
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
-		"code as name":      {`name = "a;reboot"`, `Not a login name`},
-		"command as name":   {`name = "$(id)"`, `Not a login name`},
-		"option as name":    {`name = "-r"`, `Not a login name`},
-		"long name":         {`name = "a23456789012345678901234567890123"`, `at most\s+32`},
-		"uid":               {"name = \"anna\"\nuid = -1", `not a number of a user`},
-		"groups":            {"name = \"anna\"\ngroups = [\"a,b\"]", `Not the name of a group`},
-		"gecos":             {"name = \"anna\"\ngecos = \"a:b\"", `colon`},
-		"relative home":     {"name = \"anna\"\nhome = \"home/anna\"", `not an absolute path`},
-		"shell":             {"name = \"anna\"\nshell = \"bash\"", `not an absolute path`},
-		"password as hash":  {"name = \"anna\"\npassword_hash_wo = \"secret\"", `not a hash`},
-		"two passwords":     {"name = \"anna\"\npassword_hash_wo = \"$6$a$b\"\npassword_from = \"old\"", `cannot be specified when`},
-		"from itself":       {"name = \"anna\"\npassword_from = \"new\"", `the host of the account\s+itself`},
-		"unknown source":    {"name = \"anna\"\npassword_from = \"odl\"", `no host "odl"`},
-		"home of a keeper":  {"name = \"anna\"\nremove_home_on_destroy = true", `an account that stays\s+needs its home`},
-		"unknown behaviour": {"name = \"anna\"\non_destroy = \"purge\"", `value must be one of`},
+		"code as name":       {`name = "a;reboot"`, `Not a login name`},
+		"command as name":    {`name = "$(id)"`, `Not a login name`},
+		"option as name":     {`name = "-r"`, `Not a login name`},
+		"long name":          {`name = "a23456789012345678901234567890123"`, `at most\s+32`},
+		"uid":                {"name = \"anna\"\nuid = -1", `not a number of a user`},
+		"groups":             {"name = \"anna\"\ngroups = [\"a,b\"]", `Not the name of a group`},
+		"number of no group": {"name = \"anna\"\ngroups = [\"a\"]\ngroup_gids = { b = 1 }", `b is none of the\s+account's\s+groups`},
+		"number of a group":  {"name = \"anna\"\ngroups = [\"a\"]\ngroup_gids = { a = -1 }", `Not a number of a group`},
+		"gecos":              {"name = \"anna\"\ngecos = \"a:b\"", `colon`},
+		"relative home":      {"name = \"anna\"\nhome = \"home/anna\"", `not an absolute path`},
+		"shell":              {"name = \"anna\"\nshell = \"bash\"", `not an absolute path`},
+		"password as hash":   {"name = \"anna\"\npassword_hash_wo = \"secret\"", `not a hash`},
+		"two passwords":      {"name = \"anna\"\npassword_hash_wo = \"$6$a$b\"\npassword_from = \"old\"", `cannot be specified when`},
+		"from itself":        {"name = \"anna\"\npassword_from = \"new\"", `the host of the account\s+itself`},
+		"unknown source":     {"name = \"anna\"\npassword_from = \"odl\"", `no host "odl"`},
+		"home of a keeper":   {"name = \"anna\"\nremove_home_on_destroy = true", `an account that stays\s+needs its home`},
+		"unknown behaviour":  {"name = \"anna\"\non_destroy = \"purge\"", `value must be one of`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resource.Test(t, resource.TestCase{
@@ -364,6 +366,38 @@ resource "cutover_host_user" "u" {
 					return nil
 				},
 			}},
+		})
+	})
+}
+
+// The numbers of groups are held, or it is said who is in the way.
+func TestAccHostUserGroupNumbers(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		t.Cleanup(func() { run(t, host, "groupdel", "inside") })
+		run(t, host, "groupadd", "-g", "2700", "inside")
+		config := func(gids string) string {
+			return userConfig(w, name, "  name = \"nele\"\n  groups = [\"crew\", \"staff\"]\n  on_destroy = \"remove\"\n  remove_home_on_destroy = true\n  group_gids = "+gids)
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{Config: config("{ crew = 2700 }"), ExpectError: regexp.MustCompile(`(?s)group_gids = .*gid 2700, which the group crew is to\s+have,\s+is\s+taken\s+by\s+the\s+group\s+inside`)},
+				{Config: config("{ crew = 2701, staff = 51 }"), ExpectError: regexp.MustCompile(`(?s)the group staff is\s+there already, with gid\s+50\s+and\s+not\s+51`)},
+				{
+					Config: config("{ crew = 2701, staff = 50 }"),
+					Check:  is(host, "crew:x:2701:nele", "getent", "group", "crew"),
+				},
+				{ // renumbered by hand
+					PreConfig:   func() { run(t, host, "groupmod", "-g", "2702", "crew") },
+					Config:      config("{ crew = 2701, staff = 50 }"),
+					ExpectError: regexp.MustCompile(`(?s)the group crew is\s+there already, with gid\s+2702\s+and\s+not\s+2701`),
+				},
+				{
+					Config: config("{ crew = 2702 }"),
+					Check:  resource.TestCheckResourceAttr(user, "group_gids.crew", "2702"),
+				},
+			},
 		})
 	})
 }

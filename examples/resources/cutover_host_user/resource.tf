@@ -9,7 +9,10 @@ resource "cutover_host_user" "people" {
   host          = "new"
   name          = each.key
   uid           = each.value.uid
+  gid           = each.value.gid
+  group         = each.value.group
   groups        = each.value.groups
+  group_gids    = each.value.group_gids
   gecos         = each.value.gecos
   home          = each.value.home
   shell         = each.value.shell

@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "build":
-		return lab.Build(ctx, progress, lab.SysV, lab.Bookworm, lab.Trixie)
+		return lab.Build(ctx, progress, lab.SysV, lab.Bookworm, lab.Trixie, lab.Web)
 	case "up":
 		return up(ctx, args[1:])
 	case "down":
@@ -59,7 +59,7 @@ func up(ctx context.Context, specs []string) (err error) {
 	for i, spec := range specs {
 		name, kind, ok := strings.Cut(spec, "=")
 		if !ok {
-			return fmt.Errorf("%q is not NAME=KIND, with a KIND of %s, %s or %s", spec, lab.SysV, lab.Bookworm, lab.Trixie)
+			return fmt.Errorf("%q is not NAME=KIND, with a KIND of %s, %s, %s or %s", spec, lab.SysV, lab.Bookworm, lab.Trixie, lab.Web)
 		}
 		started.Go(func() { hosts[i], failures[i] = l.StartHost(ctx, name, lab.Kind(kind)) })
 	}
