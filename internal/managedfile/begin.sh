@@ -12,7 +12,8 @@ tab=$(printf '\t')
 # next one puts back what it says.
 work=/var/lib/cutover/change$(printf '%s' "$tree" | tr / -)
 
-say() { printf '%s\n' "$*"; }
+# say does not fail where nobody is left to listen.
+say() { printf '%s\n' "$*" 2>/dev/null || :; }
 
 quoted() { sed 's/^/| /'; }
 

@@ -46,7 +46,7 @@ give_up() { # EXIT CODE
 	finish
 	exit "$1"
 }
-trap 'give_up 143' HUP INT TERM
+trap 'give_up 143' HUP INT TERM PIPE
 
 # Others take the empty directory away when they are done.
 for _ in 1 2 3; do
@@ -112,9 +112,9 @@ if [ -n "$rehearsed" ]; then
 	rm -rf "$work/copy"
 fi
 
-# From here on files change. What was begun is finished; the journal is for
-# what cannot be caught.
-trap '' HUP INT TERM
+# From here on files change. What was begun is finished, also where nobody is
+# left to be told of it; the journal is for what cannot be caught.
+trap '' HUP INT TERM PIPE
 if ! remember; then
 	rm -f "$work/armed"
 	outcome unchanged "$@"

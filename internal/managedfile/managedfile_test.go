@@ -213,6 +213,28 @@ func TestKilledRunIsUndoneByTheNext(t *testing.T) {
 	}
 }
 
+// Whoever began the change may be gone before it ends, and the connection with
+// them: nobody reads what the script prints.
+func TestChangeEndsWellWithNobodyListening(t *testing.T) {
+	s := newServer(t)
+	input, err := lines([]Change{Put(s.path("sites/new"), []byte("new\n"), 0o644)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", s.script.Text, "test", s.tree)
+	cmd.Stdin, cmd.Stdout = strings.NewReader(string(input)), writer
+	if err := errors.Join(cmd.Start(), writer.Close(), reader.Close(), cmd.Wait()); err != nil {
+		t.Error(err)
+	}
+	if after := s.contents(); !strings.Contains(after, "/sites/new ") || strings.Contains(after, "/state") {
+		t.Errorf("the change did not come to its end:\n%s", after)
+	}
+}
+
 func TestWhatIsThereIsNotOverwritten(t *testing.T) {
 	s := newServer(t)
 	before := s.contents()

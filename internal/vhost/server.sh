@@ -2,7 +2,7 @@
 # this text.
 set -u
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" 2>/dev/null || :; }
 
 quoted() { sed 's/^/| /'; }
 

@@ -92,15 +92,27 @@ nginx_() {
 	directories nginx "$main"
 }
 
-# files prints the sites of a server, whose section is in $1.
+# files prints the sites of a server, whose section is in $1. What a run that
+# was killed has left half done counts as it was before, for the next run puts
+# it back first; a run that still goes on is waited for.
 files() {
+	tree=$(say "$1" | sed -n 's/^tree //p')
 	available=$(say "$1" | sed -n 's/^available //p')
 	enabled=$(say "$1" | sed -n 's/^enabled //p')
 	[ -n "$available" ] || return 0
+	work=/var/lib/cutover/change$(printf '%s' "$tree" | tr / -) # the journal of managedfile
+	[ ! -d "$work" ] || flock -s -w 60 "$tree" true 2>/dev/null || :
+	half=
+	if [ -f "$work/armed" ]; then
+		before
+	fi
 	set -- "$available"/*
 	[ "$available" = "$enabled" ] || set -- "$@" "$enabled"/*
 	for file in "$@"; do
 		shift
+		case "$half" in
+		*"|$file|"*) continue ;;
+		esac
 		if [ -L "$file" ]; then
 			say "link $file"
 			say "| $(readlink -f "$file")"
@@ -110,6 +122,35 @@ files() {
 		fi
 	done
 	[ "$#" -eq 0 ] || awk 'FNR == 1 { print "file " FILENAME } { print "| " $0 }' "$@"
+}
+
+# before prints the files of a journal as they were, and puts their paths into
+# $half.
+before() {
+	half='|'
+	n=0
+	while IFS=$tab read -r op _ _ _ _ path; do
+		n=$((n + 1))
+		[ "$op" != directory ] || continue
+		half="$half$path|"
+		case ${path%/*} in
+		"$available" | "$enabled") ;;
+		*) continue ;;
+		esac
+		if [ -L "$work/old.$n" ]; then
+			goal=$(readlink "$work/old.$n")
+			case $goal in
+			/*) ;;
+			*) goal=${path%/*}/$goal ;;
+			esac
+			say "link $path"
+			say "| $(readlink -f "$goal")"
+		elif [ -f "$work/old.$n" ]; then
+			say "is $path"
+			say "file $path"
+			sed 's/^/| /' "$work/old.$n"
+		fi
+	done <"$work/list"
 }
 
 # root says what a path is, and which link on it leads out of its directory.
@@ -160,6 +201,7 @@ pair() { # CERTIFICATE KEY
 	if [ "$of_certificate" = "$of_key" ]; then say fits; else say mismatch; fi
 }
 
+tab=$(printf '\t')
 [ ! -e /proc/net/if_inet6 ] || say "ipv6 yes"
 for saved in /var/lib/cutover/replaced/*; do
 	[ ! -e "$saved" ] || say "saved ${saved##*/}"
@@ -171,7 +213,6 @@ for server in apache nginx_; do
 	files "$section"
 done
 n=0
-tab=$(printf '\t')
 while IFS=$tab read -r question first second; do
 	case $question in
 	root | pair) answer=$($question "$first" "$second") ;;
