@@ -47,6 +47,13 @@ type Host interface {
 	// (SSH's direct-tcpip): network is "tcp", address "host:port".
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 
+	// Listen opens a port on the host (SSH's tcpip-forward): network is "tcp",
+	// address an IP address and a port, which may be 0 for any that is free.
+	// Connections to it are accepted here. The port is closed with the listener,
+	// and with the connection to the host, which is not made again for it: Accept
+	// then returns an error.
+	Listen(ctx context.Context, network, address string) (net.Listener, error)
+
 	// Identity says as what and as whom the host was reached.
 	Identity(ctx context.Context) (Identity, error)
 }

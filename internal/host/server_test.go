@@ -194,8 +194,17 @@ func (s *server) serve(raw net.Conn) {
 	done.Add(1)
 	go func() {
 		defer done.Done()
+		var listeners []net.Listener
+		defer func() {
+			for _, listener := range listeners {
+				listener.Close()
+			}
+		}()
 		for request := range requests {
-			if request.WantReply {
+			switch {
+			case request.Type == "tcpip-forward" && !s.NoForward:
+				listeners = append(listeners, s.listen(conn, request))
+			case request.WantReply:
 				request.Reply(false, nil)
 			}
 		}
@@ -267,6 +276,49 @@ func (s *server) forward(channel ssh.NewChannel) {
 	}()
 	io.Copy(conn, ch)
 	conn.Close()
+}
+
+// listen serves tcpip-forward: each connection becomes a channel to the client.
+func (s *server) listen(conn ssh.Conn, request *ssh.Request) net.Listener {
+	var at struct {
+		Address string
+		Port    uint32
+	}
+	ssh.Unmarshal(request.Payload, &at)
+	listener, err := net.Listen("tcp", net.JoinHostPort(at.Address, strconv.Itoa(int(at.Port))))
+	if err != nil {
+		panic(err)
+	}
+	port := uint32(listener.Addr().(*net.TCPAddr).Port)
+	request.Reply(true, ssh.Marshal(struct{ Port uint32 }{port}))
+	go func() {
+		for {
+			caller, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			ch, reqs, err := conn.OpenChannel("forwarded-tcpip", ssh.Marshal(struct {
+				Address string
+				Port    uint32
+				Origin  string
+				From    uint32
+			}{at.Address, port, "127.0.0.1", 1}))
+			if err != nil {
+				caller.Close()
+				continue
+			}
+			go ssh.DiscardRequests(reqs)
+			go func() {
+				io.Copy(ch, caller)
+				ch.Close()
+			}()
+			go func() {
+				io.Copy(caller, ch)
+				caller.Close()
+			}()
+		}
+	}()
+	return listener
 }
 
 func (s *server) session(ch ssh.Channel, requests <-chan *ssh.Request) {

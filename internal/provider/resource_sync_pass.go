@@ -45,6 +45,7 @@ type syncPassModel struct {
 	Compress       types.Bool     `tfsdk:"compress"`
 	Delete         types.String   `tfsdk:"delete"`
 	MaxChanges     types.Int64    `tfsdk:"max_changes"`
+	Route          types.String   `tfsdk:"route"`
 	FromAddress    types.String   `tfsdk:"from_address"`
 	FromPort       types.Int64    `tfsdk:"from_port"`
 	SeenAs         types.List     `tfsdk:"seen_as"`
@@ -169,13 +170,21 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 				"so that what depends on it, the new host's services for example, does not start. Default: any number.",
 			Validators: []validator.Int64{int64validator.AtLeast(1)},
 		},
+		"route": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString("direct"),
+			MarkdownDescription: "How the new host reaches the old one: `direct`, or `operator`, for hosts that cannot reach each other: by way of your machine, " +
+				"through the provider's own connections to both (and their bastions). The content is encrypted from host to host all the same, with the same key and the same checks. " +
+				"The sshd of either host has to allow the provider's login TCP forwarding (`AllowTcpForwarding yes`). " +
+				"Such a pass lasts no longer than Terraform or its connections: one that breaks off fails, and goes on where it stopped when it is applied again. Default: `direct`.",
+			Validators: []validator.String{stringvalidator.OneOf("direct", rsyncpass.Operator)},
+		},
 		"from_address": schema.StringAttribute{
 			Optional:            true,
-			MarkdownDescription: "Name or address under which the **new host** reaches the old one. Default: the address that the provider itself uses.",
+			MarkdownDescription: "Name or address under which the **new host** reaches the old one; with `route = \"operator\"`, under which the old host itself reaches its sshd. Default: the address that the provider itself uses; with `route = \"operator\"`, where the old host's sshd says that it listens.",
 		},
 		"from_port": schema.Int64Attribute{
 			Optional:            true,
-			MarkdownDescription: "Port of the old host's sshd, as the new host reaches it. Default: the port that the provider itself uses.",
+			MarkdownDescription: "Port of the old host's sshd, as the new host reaches it, or, with `route = \"operator\"`, the old host itself. Default: the port that the provider itself uses.",
 			Validators:          []validator.Int64{int64validator.Between(1, 65535)},
 		},
 		"seen_as": schema.ListAttribute{
@@ -224,7 +233,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 			"a refresh changes nothing. A migration has several, one after the other: a first pass while everything runs, a warm one, and a final one with the services stopped. " +
 			"The passes over the same paths, targets and excludes between the same hosts are a chain: each keeps on the new host a manifest of what the old one had, so that the next copies just what has changed since, " +
 			"and takes away what earlier ones have brought and the old host no longer has. What only the new host has is not touched.\n\n" +
-			"The pass runs on the new host by itself: when the connection breaks it goes on, and so it does when Terraform is killed; the next apply then takes it over. Ctrl-C ends it. " +
+			"The pass runs on the new host by itself: when the connection breaks it goes on, and so it does when Terraform is killed; the next apply then takes it over. Ctrl-C ends it. With `route = \"operator\"` it ends with Terraform's connections. " +
 			"A pass that broke off goes on where it stopped when it is applied again.\n\n" +
 			"The new host logs in to the old with a key made for this pass, which may do nothing but read these paths, from the new host's addresses; " +
 			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log and its trash, and no copied file; the manifests go with the last pass of their chain. A pass cannot be imported, for no host can say afterwards what it did.",
@@ -244,6 +253,7 @@ func (m *syncPassModel) pass() rsyncpass.Pass {
 		Final:          m.Final.ValueBool(),
 		Vanished:       m.Vanished.ValueString(),
 		UnknownOwners:  m.UnknownOwners.ValueString(),
+		Route:          m.Route.ValueString(),
 		FromAddress:    m.FromAddress.ValueString(),
 		FromPort:       int(m.FromPort.ValueInt64()),
 		SeenAs:         stringsOf(m.SeenAs),

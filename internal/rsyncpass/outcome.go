@@ -191,14 +191,9 @@ func (w witness) unreachable(err error) error {
 	if !errors.As(err, &exit) || exit.Signal != "" {
 		return err
 	}
-	address, port := w.pass.FromAddress, w.pass.FromPort
-	if address == "" {
-		address = w.survey.from.Address
-	}
-	if port == 0 {
-		port = w.survey.from.Port
-	}
+	address, port := w.pass.called(w.survey)
 	at := net.JoinHostPort(address, strconv.Itoa(port))
+	relay := w.survey.relay
 	said := exit.Stderr
 	var why string
 	switch {
@@ -213,8 +208,15 @@ func (w witness) unreachable(err error) error {
 		why = fmt.Sprintf("its sshd does not take the key of the pass for %q. It is let in from %s only: if the old host sees the new one under another address (NAT), "+
 			"add that to seen_as. Else look whether AllowUsers, AllowGroups, PermitRootLogin or PubkeyAuthentication keep it out, and what its auth log says",
 			w.plan.login.user, strings.Join(w.pass.clientAddresses(w.survey), ", "))
+	case relay != nil:
+		at = relay.far + " by way of the operator"
+		why = "no connection comes about"
+		if failed := relay.failure(); failed != nil {
+			why += ": " + failed.Error()
+		}
 	default:
-		why = "no connection comes about. Look whether a firewall keeps them apart, and whether from_address has to be another one, as seen from there"
+		why = "no connection comes about. Look whether a firewall keeps them apart, and whether from_address has to be another one, as seen from there; " +
+			`where they cannot reach each other at all, route = "operator" leads the pass through the provider's own connections`
 	}
 	return &failure{fmt.Sprintf("host %q cannot read from host %q at %s: %s. ssh said:%s", w.to.Name(), w.from.Name(), at, why, complaints(said)), err}
 }

@@ -53,6 +53,11 @@ type Pass struct {
 	// or "ignore".
 	UnknownOwners string
 
+	// Route is how the new host reaches the old: "direct" (also ""), or Operator,
+	// through this process's connections to both; the address and port are then
+	// as the old host itself sees them, and SeenAs is of use only where its sshd
+	// sees such connections come from an address that is not its own.
+	Route       string
 	FromAddress string   // address under which the new host reaches the old; "" is the provider's own
 	FromPort    int      // port of its sshd, seen from there; 0 is the provider's own
 	SeenAs      []string // further addresses under which the old host may see the new: behind NAT, say
@@ -108,6 +113,9 @@ func (p Pass) Validate() error {
 	}
 	if p.BandwidthLimit < 0 {
 		return fmt.Errorf("the bandwidth limit %d is negative", p.BandwidthLimit)
+	}
+	if p.Route != "" && p.Route != "direct" && p.Route != Operator {
+		return fmt.Errorf("the route %q is neither direct nor operator", p.Route)
 	}
 	if p.FromPort < 0 || p.FromPort > 65535 {
 		return fmt.Errorf("%d is no TCP port", p.FromPort)

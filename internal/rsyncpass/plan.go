@@ -96,9 +96,22 @@ func (p Pass) clientAddresses(s survey) []string {
 			list = append(list, parsed.Unmap().WithZone("").String())
 		}
 	}
-	add(s.to.Address)
-	for _, address := range s.new.addresses {
-		add(address.String())
+	if s.relay != nil {
+		// It is the old host's own sshd that calls, from the address it calls.
+		add("127.0.0.1")
+		add("::1")
+		add(s.from.Address)
+		add(p.FromAddress)
+		for _, at := range s.old.listening {
+			if !at.Addr().IsUnspecified() {
+				add(at.Addr().String())
+			}
+		}
+	} else {
+		add(s.to.Address)
+		for _, address := range s.new.addresses {
+			add(address.String())
+		}
 	}
 	for _, address := range p.SeenAs {
 		add(address)
@@ -125,16 +138,25 @@ func knownHosts(alias string, s survey) (string, error) {
 	return b.String(), nil
 }
 
-// sshConfig is all that ssh of the new host reads: neither its user's nor the
-// system's configuration counts.
-func (p Pass) sshConfig(l plan, s survey, sshd version) (string, error) {
-	address, port := p.FromAddress, p.FromPort
+// called is the address that the new host calls.
+func (p Pass) called(s survey) (address string, port int) {
+	if s.relay != nil {
+		return s.relay.near.Addr().String(), int(s.relay.near.Port())
+	}
+	address, port = p.FromAddress, p.FromPort
 	if address == "" {
 		address = s.from.Address
 	}
 	if port == 0 {
 		port = s.from.Port
 	}
+	return address, port
+}
+
+// sshConfig is all that ssh of the new host reads: neither its user's nor the
+// system's configuration counts.
+func (p Pass) sshConfig(l plan, s survey, sshd version) (string, error) {
+	address, port := p.called(s)
 	if !addressForm.MatchString(address) {
 		return "", fmt.Errorf("the old host's address %q is neither a host name nor an IP address; set from_address", address)
 	}

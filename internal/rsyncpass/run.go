@@ -62,6 +62,12 @@ func Run(ctx context.Context, from, to host.Host, p Pass, show func(status strin
 	if err != nil {
 		return result, err
 	}
+	if p.Route == Operator {
+		if s.relay, err = p.openRelay(ctx, from, to, s); err != nil {
+			return result, err
+		}
+		defer s.relay.close()
+	}
 	l, err := p.plan(s)
 	if err != nil {
 		return result, err
@@ -97,7 +103,9 @@ func (w witness) run(ctx context.Context) (done bool, result Result, err error) 
 		if err != nil {
 			return false, result, err
 		}
-		same := strings.HasPrefix(state.Token, w.pass.digest()+" ")
+		ours := strings.HasPrefix(state.Token, w.pass.digest()+" ")
+		// A pass by way of another process ends when that one does.
+		same := ours && (started || w.pass.Route != Operator)
 		switch state.Phase {
 		case job.None:
 			err = w.start(ctx)
@@ -107,13 +115,13 @@ func (w witness) run(ctx context.Context) (done bool, result Result, err error) 
 			if err != nil {
 				return true, result, err
 			}
-			state.Token, same, started = token, true, true
+			state.Token, ours, same, started = token, true, true, true
 		case job.Ended, job.Died:
 			// One that nobody has waited for says little of what is there now.
 			if err := w.remove(ctx, state.Token); err != nil {
 				return false, result, err
 			}
-			if same {
+			if ours {
 				if err := w.claim(ctx, state.Token); err != nil {
 					return true, result, err
 				}
@@ -124,7 +132,7 @@ func (w witness) run(ctx context.Context) (done bool, result Result, err error) 
 			state, err = w.see(ctx, state)
 		} else {
 			w.tell("waiting for another pass over the same paths")
-			state, err = job.Follow(ctx, w.to, name, "", nil)
+			state, err = w.await(ctx)
 		}
 		if err != nil {
 			// A pass that cannot be seen any more may still run.
@@ -136,19 +144,47 @@ func (w witness) run(ctx context.Context) (done bool, result Result, err error) 
 		case err != nil:
 			return false, result, err
 		}
+		if ours {
+			if err := w.claim(ctx, state.Token); err != nil {
+				return true, result, err
+			}
+		}
 		// A pass that began before this run may have begun before the services
 		// were stopped. For the last pass that is not good enough.
-		if !same {
-			continue
-		}
-		if err := w.claim(ctx, state.Token); err != nil {
-			return true, result, err
-		}
-		if !started && w.pass.Final {
+		if !same || !started && w.pass.Final {
 			continue
 		}
 		result, err = w.outcome(ctx, state)
 		return true, result, err
+	}
+}
+
+// unattended is how long a pass may wait for its key to be let in, which takes
+// whoever started it some seconds.
+var unattended = 30 * time.Second
+
+// await waits for the end of a pass that is not ours, and ends one that has lost
+// whoever would let its key in.
+func (w witness) await(ctx context.Context) (job.State, error) {
+	name := w.plan.job()
+	var since time.Time
+	for {
+		state, err := job.Follow(ctx, w.to, name, "public", nil)
+		switch {
+		case err != nil || state.File == "":
+			return state, err
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) > unattended:
+			if err := job.Cancel(ctx, w.to, name, state.Token); err != nil {
+				return state, err
+			}
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return state, ctx.Err()
+		}
 	}
 }
 

@@ -243,6 +243,8 @@ ServerAliveCountMax 4
 	}
 }
 
+func init() { unattended = 0 }
+
 const dismissal = "rsyncpass/keys.sh dismiss " + chain
 
 // A pass that another run has begun is taken over, where it does the same; a
@@ -293,7 +295,17 @@ func TestTakingOver(t *testing.T) {
 		}},
 		"one that does something else": {thePass, func(t *testing.T, from, to *recorded) {
 			to.Expect(look(0, "public")).Prints(running(different))
-			to.Expect(look(5, "")).Prints(ended(different, 0, ran))
+			to.Expect(look(5, "public")).Prints(ended(different, 0, ran))
+			to.Expect("job/job.sh remove " + name + " '" + different.token() + "'")
+			again(t, from, to, thePass)
+		}},
+		"one that does something else and that nobody lets in": {thePass, func(t *testing.T, from, to *recorded) {
+			waits := running(different) + "file " + jobDir + "\nfile ssh-ed25519 CCCC x\n"
+			to.Expect(look(0, "public")).Prints(waits)
+			to.Expect(look(5, "public")).Prints(waits)
+			to.Expect(look(5, "public")).Prints(waits)
+			to.Expect("job/job.sh cancel " + name + " '" + different.token() + "' 20")
+			to.Expect(look(5, "public")).Prints("phase ended\ntoken " + different.token() + "\ncode 143\n")
 			to.Expect("job/job.sh remove " + name + " '" + different.token() + "'")
 			again(t, from, to, thePass)
 		}},

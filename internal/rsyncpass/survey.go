@@ -36,17 +36,19 @@ type survey struct {
 	from, to host.Identity
 	old      oldHost
 	new      newHost
+	relay    *relay // nil where the new host reaches the old one by itself
 }
 
 type oldHost struct {
-	os       string
-	clock    string // local time as YYYYMMDDhhmmss
-	epoch    int64
-	rsync    rsyncVersion
-	login    login
-	rootKeys string   // sshd's PermitRootLogin, where it was asked for
-	hostKeys []string // "ssh-ed25519 AAAA…"
-	paths    []directory
+	os        string
+	clock     string // local time as YYYYMMDDhhmmss
+	epoch     int64
+	rsync     rsyncVersion
+	login     login
+	rootKeys  string           // sshd's PermitRootLogin, where it was asked for
+	hostKeys  []string         // "ssh-ed25519 AAAA…"
+	listening []netip.AddrPort // of its sshd, where that says it
+	paths     []directory
 }
 
 // login is where the key of the pass goes on the old host.
@@ -94,7 +96,11 @@ func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	if s.to, err = to.Identity(ctx); err != nil {
 		return s, err
 	}
-	args := []string{s.from.User, s.from.Become, s.to.Address}
+	client := s.to.Address
+	if p.Route == Operator {
+		client = "127.0.0.1"
+	}
+	args := []string{s.from.User, s.from.Become, client}
 	for _, each := range p.Paths {
 		args = append(args, each.Source)
 	}
@@ -143,6 +149,10 @@ func (o *oldHost) parse(stdout string, paths int) error {
 		case "hostkey":
 			if strings.Contains(rest, " ") && !slices.Contains(o.hostKeys, rest) {
 				o.hostKeys = append(o.hostKeys, rest)
+			}
+		case "listening":
+			if at, err := netip.ParseAddrPort(rest); err == nil {
+				o.listening = append(o.listening, at)
 			}
 		case "path":
 			if number, d, ok := parseDirectory(fields); ok && number <= paths {

@@ -2,7 +2,7 @@
 #
 #   $1       login by which the provider is connected
 #   $2       how it becomes root there: sudo, doas or nothing
-#   $3       address of the new host, for sshd's Match blocks
+#   $3       address from which the new host comes, for sshd's Match blocks
 #   $4...    directories
 #
 # Prints lines of a word, a tab and a value; fields of a value are parted by
@@ -72,6 +72,8 @@ if [ -n "$user" ]; then
 	[ -n "$keys" ] || keys=.ssh/authorized_keys
 	say login "$user" "$method" "$home" "$keys"
 fi
+
+config "$login" | sed -n "s/^listenaddress /listening$tab/p"
 
 # Host keys, to pin on the new host.
 {

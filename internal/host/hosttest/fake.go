@@ -28,6 +28,7 @@ type Fake struct {
 	want  []*Call
 	files map[string]File
 	dial  func(network, address string) (net.Conn, error)
+	hear  func(network, address string) (net.Listener, error)
 }
 
 // File is a file of a Fake.
@@ -106,6 +107,9 @@ func (f *Fake) Files() map[string]File {
 
 // OnDial sets what Dial does; without it, dialling fails the test.
 func (f *Fake) OnDial(dial func(network, address string) (net.Conn, error)) { f.dial = dial }
+
+// OnListen sets what Listen does; without it, listening fails the test.
+func (f *Fake) OnListen(listen func(network, address string) (net.Listener, error)) { f.hear = listen }
 
 // Name returns HostName.
 func (f *Fake) Name() string { return f.HostName }
@@ -198,4 +202,13 @@ func (f *Fake) Dial(_ context.Context, network, address string) (net.Conn, error
 		return nil, fmt.Errorf("fake host: unexpected connection to %s", address)
 	}
 	return f.dial(network, address)
+}
+
+// Listen does what OnListen said.
+func (f *Fake) Listen(_ context.Context, network, address string) (net.Listener, error) {
+	if f.hear == nil {
+		f.t.Errorf("unexpected listening at %s %s", network, address)
+		return nil, fmt.Errorf("fake host: unexpected listening at %s", address)
+	}
+	return f.hear(network, address)
 }

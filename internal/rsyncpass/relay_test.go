@@ -1,0 +1,159 @@
+package rsyncpass
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+)
+
+// greeter is an sshd so far: it greets, and repeats what it is told.
+func greeter(t *testing.T, banner string) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				fmt.Fprintf(conn, "%s\r\n", banner)
+				_, _ = io.Copy(conn, conn)
+			}()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestRelay(t *testing.T) {
+	t.Parallel()
+	from, to := twoHosts(t)
+	sshd := greeter(t, from.Ident.ServerVersion)
+	another := greeter(t, "SSH-2.0-OpenSSH_9.9 of a jail")
+	dialled := make(chan string, 10)
+	from.OnDial(func(network, address string) (net.Conn, error) {
+		dialled <- address
+		switch address {
+		case "192.0.2.7:2222":
+			return net.Dial(network, sshd)
+		case "127.0.0.1:2222":
+			return net.Dial(network, another)
+		}
+		return nil, errors.New("refused")
+	})
+	to.OnListen(net.Listen)
+	s := survey{from: from.Ident, to: to.Ident}
+	if err := s.old.parse(strings.Replace(oldAnswer, "login\t", "listening\t[::]:2222\nlistening\t0.0.0.0:2222\nlistening\t192.0.2.7:2222\nlogin\t", 1), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.new.parse(newAnswer, 2); err != nil {
+		t.Fatal(err)
+	}
+	p := thePass
+	p.Route = Operator
+	r, err := p.openRelay(context.Background(), from, to, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := <-dialled + " " + <-dialled + " " + <-dialled; got != "[::1]:2222 127.0.0.1:2222 192.0.2.7:2222" {
+		t.Errorf("looked for sshd at %s", got)
+	}
+	conn, err := net.Dial("tcp", r.near.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	reader := bufio.NewReader(conn)
+	if line, err := reader.ReadString('\n'); err != nil || line != from.Ident.ServerVersion+"\r\n" {
+		t.Errorf("greeted with %q, %v", line, err)
+	}
+	fmt.Fprintln(conn, "hello")
+	if line, err := reader.ReadString('\n'); err != nil || line != "hello\n" {
+		t.Errorf("answered %q, %v", line, err)
+	}
+
+	s.relay = r
+	l, err := p.plan(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(l.sshConfig, fmt.Sprintf("\nHostName 127.0.0.1\nPort %d\n", r.near.Port())) || !strings.Contains(l.sshConfig, "\nHostKeyAlias "+l.comment+"\n") {
+		t.Errorf("ssh_config is\n%s", l.sshConfig)
+	}
+	if want := `from="127.0.0.1,::1,192.0.2.1,192.0.2.7"`; !strings.Contains(l.options, want) {
+		t.Errorf("the key is let in with %s, not %s", l.options, want)
+	}
+
+	// With the relay its connections end, and its port.
+	r.close()
+	if _, err := reader.ReadByte(); err == nil {
+		t.Error("the connection outlives the relay")
+	}
+	if conn, err := net.Dial("tcp", r.near.String()); err == nil {
+		conn.Close()
+		t.Error("the port outlives the relay")
+	}
+}
+
+// A host that forbids forwarding is named, and so is what to do.
+func TestRelayForbidden(t *testing.T) {
+	t.Parallel()
+	p := thePass
+	p.Route = Operator
+	for name, c := range map[string]struct {
+		dial   func(network, address string) (net.Conn, error)
+		listen func(network, address string) (net.Listener, error)
+		says   []string
+	}{
+		"old": {
+			func(string, string) (net.Conn, error) { return nil, errors.New(`on host "old": forbidden`) }, nil,
+			[]string{`"old"`, "AllowTcpForwarding yes or local", "from_address"},
+		},
+		"new": {
+			func(network, _ string) (net.Conn, error) {
+				return net.Dial(network, greeter(t, "SSH-2.0-OpenSSH_8.4p1 Debian-5"))
+			},
+			func(string, string) (net.Listener, error) { return nil, errors.New(`on host "new": forbidden`) },
+			[]string{`"new"`, "AllowTcpForwarding yes or remote"},
+		},
+	} {
+		from, to := twoHosts(t)
+		from.OnDial(c.dial)
+		to.OnListen(c.listen)
+		_, err := p.openRelay(context.Background(), from, to, survey{from: from.Ident, to: to.Ident})
+		for _, text := range c.says {
+			if err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("%s: %q is not in %v", name, text, err)
+			}
+		}
+	}
+}
+
+func TestSSHDAddresses(t *testing.T) {
+	t.Parallel()
+	s := survey{from: host.Identity{Address: "203.0.113.1", Port: 2200}}
+	s.old.listening = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:22"), netip.MustParseAddrPort("10.0.0.1:23")}
+	for want, p := range map[string]Pass{
+		"127.0.0.1:22 10.0.0.1:23 127.0.0.1:2200 [::1]:2200 203.0.113.1:2200": {},
+		"old.lan:2200":                         {FromAddress: "old.lan"},
+		"old.lan:24":                           {FromAddress: "old.lan", FromPort: 24},
+		"127.0.0.1:24 [::1]:24 203.0.113.1:24": {FromPort: 24},
+	} {
+		if got := strings.Join(p.sshdAddresses(s), " "); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}
