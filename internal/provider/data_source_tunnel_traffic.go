@@ -133,12 +133,10 @@ func moment(t time.Time) types.String {
 
 // countTraffic begins to count who comes through a tunnel. The tunnel is no
 // worse without, so what goes wrong is a warning.
-func (r *request[M]) countTraffic(ctx context.Context, from host.Host, t tunnel.Tunnel) {
+func countTraffic(ctx context.Context, from host.Host, t tunnel.Tunnel) error {
 	var ports []int
 	for _, f := range t.Forwards {
 		ports = append(ports, f.ListenPort)
 	}
-	if err := traffic.Begin(ctx, from, t.Name, ports); err != nil {
-		r.warn("Traffic is not counted", fmt.Sprintf("The tunnel works, but data.cutover_tunnel_traffic will know nothing of it: %s", err))
-	}
+	return traffic.Begin(ctx, from, t.Name, ports)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -325,8 +326,15 @@ func startForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel
 	if err != nil {
 		return err
 	}
-	r.countTraffic(ctx, from, started)
+	// Counting begins at once with the release: who waited is counted, and does
+	// not wait for it.
+	var counting sync.WaitGroup
+	counting.Go(func() { err = countTraffic(ctx, from, started) })
 	r.releaseHold(ctx, plan.ReleaseHold)
+	counting.Wait()
+	if err != nil {
+		r.warn("Traffic is not counted", fmt.Sprintf("The tunnel works, but data.cutover_tunnel_traffic will know nothing of it: %s", err))
+	}
 	plan.Status = types.StringValue(tunnel.Running)
 	return plan.accept(ctx, started)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/boolplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/listplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
@@ -31,6 +32,7 @@ type serviceModel struct {
 	Name          types.String   `tfsdk:"name"`
 	Running       types.Bool     `tfsdk:"running"`
 	Enabled       types.Bool     `tfsdk:"enabled"`
+	Drain         types.Bool     `tfsdk:"drain"`
 	RestartOn     types.Map      `tfsdk:"restart_on"`
 	OnDestroy     types.String   `tfsdk:"on_destroy"`
 	Init          types.String   `tfsdk:"init"`
@@ -99,6 +101,11 @@ func serviceSchema(ctx context.Context) schema.Schema {
 			"enabled": schema.BoolAttribute{
 				Optional:            true,
 				MarkdownDescription: "Whether it starts at boot. Not set: as it is.",
+			},
+			"drain": schema.BoolAttribute{
+				Optional: true, Computed: true, Default: booldefault.StaticBool(true),
+				MarkdownDescription: "Whether a mail server (`sendmail`, `postfix`) delivers what it has accepted before it is stopped, which takes 15 seconds at most; " +
+					"what it cannot deliver is counted in a warning. Other services are stopped in any case without more ado. Default: `true`.",
 			},
 			"restart_on": schema.MapAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -183,7 +190,18 @@ func (m *serviceModel) triggers(ctx context.Context) []service.Trigger {
 
 // wanted is what the model wants of the service.
 func (m *serviceModel) wanted(ctx context.Context) service.Want {
-	return service.Want{Running: m.Running.ValueBoolPointer(), Enabled: m.Enabled.ValueBoolPointer(), Triggers: m.triggers(ctx)}
+	return service.Want{Running: m.Running.ValueBoolPointer(), Enabled: m.Enabled.ValueBoolPointer(), Triggers: m.triggers(ctx), Drain: m.Drain.ValueBool()}
+}
+
+// set brings the service to a state, and warns of mail that stays behind.
+func (m *serviceModel) set(ctx context.Context, r *request[serviceModel], services *service.Services, want service.Want) error {
+	after, err := services.Set(ctx, m.Name.ValueString(), want)
+	if err == nil && after.Queued > 0 {
+		r.warn("Mail stays in the queue", fmt.Sprintf("Service %s of host %q was stopped with %d messages in its queue that it had accepted and could not deliver. "+
+			"They stay on that host. See what keeps them (mailq), and have them delivered from there; started once more, the service tries by itself.",
+			m.Name.ValueString(), m.Host.ValueString(), after.Queued))
+	}
+	return err
 }
 
 func createService(ctx context.Context, r *request[serviceModel], plan *serviceModel) error {
@@ -200,8 +218,11 @@ func createService(ctx context.Context, r *request[serviceModel], plan *serviceM
 		return err
 	}
 	r.identify(*plan) // what was found is not to be forgotten
-	_, err = services.Set(ctx, name, plan.wanted(ctx))
-	return err
+	want := plan.wanted(ctx)
+	if want.Met(found) {
+		return nil
+	}
+	return plan.set(ctx, r, services, want)
 }
 
 // onService puts the error of an unknown service on its name.
@@ -227,7 +248,7 @@ func readService(ctx context.Context, r *request[serviceModel], state *serviceMo
 		return false, err
 	}
 	if state.OnDestroy.IsNull() { // imported
-		state.OnDestroy = types.StringValue(leaveService)
+		state.OnDestroy, state.Drain = types.StringValue(leaveService), types.BoolValue(true)
 		state.Running, state.Enabled = types.BoolValue(actual.Running), types.BoolValue(actual.Enabled)
 		return true, state.remember(ctx, actual)
 	}
@@ -253,8 +274,7 @@ func updateService(ctx context.Context, r *request[serviceModel], prior, plan *s
 	}
 	want := plan.wanted(ctx)
 	want.Restart = !plan.RestartOn.Equal(prior.RestartOn)
-	_, err = services.Set(ctx, plan.Name.ValueString(), want)
-	return onService(err)
+	return onService(plan.set(ctx, r, services, want))
 }
 
 func deleteService(ctx context.Context, r *request[serviceModel], state *serviceModel) error {
@@ -265,7 +285,7 @@ func deleteService(ctx context.Context, r *request[serviceModel], state *service
 	if err != nil {
 		return err
 	}
-	back := service.Want{Triggers: state.triggers(ctx), Restore: true}
+	back := service.Want{Triggers: state.triggers(ctx), Restore: true, Drain: state.Drain.ValueBool()}
 	if !state.Running.IsNull() {
 		back.Running = state.FoundRunning.ValueBoolPointer()
 	}

@@ -118,6 +118,29 @@ func TestAccService(t *testing.T) {
 	})
 }
 
+// TestAccServiceDeliversFirst stops a mail server while messages that it has
+// accepted wait for a filter that takes its time.
+func TestAccServiceDeliversFirst(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		run(t, host, "sh", "-c", `useradd -m drained && printf ':0\n| sleep 2 && cat >>$HOME/got\n' >/home/drained/.procmailrc &&
+			printf '"|sleep 2; cat >>/home/drained/got"\n' >/home/drained/.forward
+			if [ -d /etc/procmailrc ] || [ -f /etc/procmailrc ]; then rm /home/drained/.forward; fi
+			chown drained: /home/drained/.[pf]*`)
+		defer run(t, host, "userdel", "-rf", "drained")
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{{
+				PreConfig: func() {
+					run(t, host, "sh", "-c", `for n in 1 2 3 4 5 6; do printf 'Subject: Number %s\n\nText\n' "$n" | sendmail drained@example.test || exit 1; done`)
+				},
+				Config: serviceConfig(w, name, fmt.Sprintf("name = %q\nrunning = false\non_destroy = \"restore\"", mailService[name])),
+				Check:  is(host, "6", "sh", "-c", "grep -c '^Subject: Number' /home/drained/got"),
+			}},
+		})
+	})
+}
+
 func TestAccServiceRestartsOnChange(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		untouched(t, host)

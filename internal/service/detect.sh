@@ -13,6 +13,8 @@ else
 	exit 69
 fi
 
+pause() { sleep 0.1 2>/dev/null || sleep 1; }
+
 yes_or_no() { # COMMAND...
 	if "$@"; then echo yes; else echo no; fi
 }
@@ -20,6 +22,7 @@ yes_or_no() { # COMMAND...
 describe() { # NAME
 	echo "service $1"
 	"${init}_name" "$1"
+	if [ "$init" = systemd ]; then look; fi
 	if "${init}_exists"; then
 		"${init}_settle"
 		echo "running $(yes_or_no "${init}_running")"
@@ -29,5 +32,6 @@ describe() { # NAME
 		"${init}_known" | sed 's/^/known /'
 		echo unknown
 	fi
+	if [ "$init" = systemd ]; then blink; fi
 	echo "end $1"
 }

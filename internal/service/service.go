@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +25,9 @@ type State struct {
 	// Triggers are the socket and path units that start the service when
 	// something happens; systemd alone has them.
 	Triggers []Trigger
+	// Queued is, of a mail server that Set has stopped and drained, how many
+	// messages it has accepted and could not deliver.
+	Queued int
 }
 
 // Trigger is a unit that starts a service.
@@ -38,12 +42,28 @@ type Want struct {
 	Running *bool
 	Enabled *bool
 	Restart bool // restarts a service that runs, and would not be started anyway
+	// Drain has a mail server (Sendmail, Postfix) deliver what it has accepted
+	// before it is stopped.
+	Drain bool
 	// Triggers are those that Set or a former one has found: what was active
 	// is started again with the service, what was enabled is enabled again.
 	Triggers []Trigger
 	// Restore puts them back also where the service itself is not to run, as
 	// they are found where nobody has called it yet.
 	Restore bool
+}
+
+// Met reports whether a service is as wanted already.
+func (w Want) Met(s State) bool {
+	if w.Restart || w.Running != nil && *w.Running != s.Running || w.Enabled != nil && *w.Enabled != s.Enabled {
+		return false
+	}
+	for _, t := range s.Triggers {
+		if w.Running != nil && !*w.Running && t.Active || w.Enabled != nil && !*w.Enabled && t.Enabled {
+			return false
+		}
+	}
+	return true
 }
 
 // UnknownError is the error for a service that the host does not have.
@@ -82,6 +102,14 @@ func parseStates(hostName, out string, wanted []string) ([]State, []error, error
 		return nil, nil, fmt.Errorf("on host %q: the script that looks at services did not say which init runs", hostName)
 	}
 	lines = lines[1:]
+	queued := 0
+	if len(lines) > 0 && strings.HasPrefix(lines[0], "queued ") {
+		var err error
+		if queued, err = strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(lines[0], "queued "))); err != nil {
+			return nil, nil, fmt.Errorf("on host %q: the script that stops services counted %q", hostName, lines[0])
+		}
+		lines = lines[1:]
+	}
 	states, problems := make([]State, len(wanted)), make([]error, len(wanted))
 	for i, name := range wanted {
 		end := slices.Index(lines, "end "+name)
@@ -93,7 +121,7 @@ func parseStates(hostName, out string, wanted []string) ([]State, []error, error
 		if states[i], known, exists = parseState(lines[1:end]); !exists {
 			problems[i] = &UnknownError{hostName, name, similar(name, known)}
 		}
-		states[i].Name, states[i].Init = name, init
+		states[i].Name, states[i].Init, states[i].Queued = name, init, queued
 		lines = lines[end+1:]
 	}
 	return states, problems, nil

@@ -22,6 +22,8 @@ var (
 	detectText string
 	//go:embed read.sh
 	readText string
+	//go:embed drain.sh
+	drainText string
 	//go:embed set.sh
 	setText string
 )
@@ -29,7 +31,7 @@ var (
 var (
 	kindsText  = strings.Join([]string{systemdText, sysvText, openrcText, detectText}, "\n")
 	readScript = host.Script{Name: "service/read.sh", Text: kindsText + "\n" + readText}
-	setScript  = host.Script{Name: "service/set.sh", Text: kindsText + "\n" + setText}
+	setScript  = host.Script{Name: "service/set.sh", Text: kindsText + "\n" + drainText + "\n" + setText}
 )
 
 const (
@@ -101,10 +103,15 @@ func (s *Services) Set(ctx context.Context, name string, w Want) (State, error) 
 	if w.Restart {
 		restart = "yes"
 	}
+	drain := none
+	if w.Drain {
+		drain = "yes"
+	}
 	result, err := s.host.Run(ctx, host.Sh(setScript,
 		name, yesOrNo(w.Running), yesOrNo(w.Enabled), restart, strconv.Itoa(int(patience.Seconds())),
 		w.units(w.Running, func(t Trigger) bool { return t.Active }),
 		w.units(w.Enabled, func(t Trigger) bool { return t.Enabled }),
+		drain,
 	))
 	if err != nil {
 		return State{}, err

@@ -7,7 +7,17 @@ systemd_name() { # NAME
 	esac
 }
 
+# look asks once for what get is to be asked for, until blink.
+look() {
+	seen=$(systemctl show "$service" -p LoadState -p ActiveState -p SubState -p TriggeredBy -p ConsistsOf -p UnitFileState)
+}
+blink() { seen=; }
+
 get() { # UNIT PROPERTY
+	if [ -n "${seen-}" ] && [ "$1" = "$service" ]; then
+		printf '%s\n' "$seen" | sed -n "s/^$2=//p"
+		return
+	fi
 	systemctl show "$1" -p "$2" | sed "s/^$2=//"
 }
 
@@ -37,6 +47,12 @@ is_active() { # UNIT
 }
 
 is_enabled() { # UNIT
+	if [ -n "${seen-}" ] && [ "$1" = "$service" ]; then
+		case $(get "$1" UnitFileState) in
+		enabled | enabled-runtime) return 0 ;;
+		disabled | static | masked) return 1 ;;
+		esac
+	fi
 	case $(systemctl is-enabled "$1" 2>/dev/null) in
 	enabled | enabled-runtime | alias) return 0 ;;
 	esac
@@ -67,10 +83,14 @@ systemd_stopped() {
 
 # settle waits, at most five seconds, for a change that is under way.
 systemd_settle() {
-	for _ in 1 2 3 4 5; do
+	until=$(($(date +%s) + 5))
+	while [ "$(date +%s)" -lt "$until" ]; do
 		case $(get "$service" ActiveState)/$(get "$service" SubState) in
 		*/auto-restart) return ;;
-		activating/* | deactivating/*) sleep 1 ;;
+		activating/* | deactivating/*)
+			pause
+			if [ -n "${seen-}" ]; then look; fi
+			;;
 		*) return ;;
 		esac
 	done

@@ -140,12 +140,15 @@ sysv_stop() {
 	groups=$(sysv_groups | tr '\n' ' ')
 	sysv_action stop
 	code=$?
-	waited=0
-	while [ -n "$(members "$groups")" ] && [ "$waited" -lt "$patience" ]; do
-		# shellcheck disable=SC2046 # a list of numbers
-		[ "$waited" -ne 10 ] || kill $(members "$groups") 2>/dev/null
-		sleep 1
-		waited=$((waited + 1))
+	began=$(date +%s)
+	ended=
+	while [ -n "$(members "$groups")" ] && [ "$(date +%s)" -lt $((began + patience)) ]; do
+		if [ -z "$ended" ] && [ "$(date +%s)" -ge $((began + 10)) ]; then
+			# shellcheck disable=SC2046 # a list of numbers
+			kill $(members "$groups") 2>/dev/null
+			ended=1
+		fi
+		pause
 	done
 	for pid in $(members "$groups"); do
 		echo "still running: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)" >&2
@@ -156,12 +159,11 @@ sysv_stop() {
 
 # in_turn runs a command alone: insserv has no lock of its own.
 in_turn() { # COMMAND...
-	tries=0
+	began=$(date +%s)
 	until mkdir /var/run/cutover-service.lock 2>/dev/null; do
-		tries=$((tries + 1))
 		# Whoever made it has been killed: no run takes this long.
-		[ "$tries" -lt 30 ] || rmdir /var/run/cutover-service.lock 2>/dev/null
-		sleep 1
+		[ "$(date +%s)" -lt $((began + 30)) ] || rmdir /var/run/cutover-service.lock 2>/dev/null
+		pause
 	done
 	log=$("$@" 2>&1 </dev/null)
 	code=$?

@@ -115,6 +115,7 @@ func (t Tunnel) completed(ctx context.Context, from, to host.Host) (Tunnel, from
 	if err != nil {
 		return t, old, fresh, err
 	}
+	t.ciphers = fastestFirst(old.ciphers)
 	if t.ToAddress == "" {
 		t.ToAddress = target.Address
 	}

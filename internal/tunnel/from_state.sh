@@ -37,6 +37,13 @@ fi
 
 [ -d "/etc/cutover/tunnel-$name" ] && echo "directory present"
 command -v ssh >/dev/null 2>&1 && echo "ssh $(ssh -V 2>&1)"
+# What the client would offer, in its order; only where the processor has AES, so
+# that its order may be changed.
+if grep -q '^flags\|^Features' /proc/cpuinfo 2>/dev/null && ! grep -qw aes /proc/cpuinfo; then
+	: # the client's own order suits it
+else
+	ssh -F /dev/null -G relay 2>/dev/null </dev/null | grep '^ciphers '
+fi
 command -v ssh-keygen >/dev/null 2>&1 && echo "keygen present"
 
 # Ports that transparent tunnels of other names translate: nothing listens there.

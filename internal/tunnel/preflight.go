@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
@@ -40,12 +41,14 @@ func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts
 	if t.Mode == Transparent {
 		allowOpenRelay = true // the mail server sees the clients' own addresses, and no localhost to trust
 	}
-	for _, forward := range t.sorted() {
-		if err := answers(ctx, to, forward, allowOpenRelay); err != nil {
-			problems = append(problems, err)
-		}
+	forwards := t.sorted()
+	failed := make([]error, len(forwards))
+	var all sync.WaitGroup
+	for i, forward := range forwards {
+		all.Go(func() { failed[i] = answers(ctx, to, forward, allowOpenRelay) })
 	}
-	return errors.Join(problems...)
+	all.Wait()
+	return errors.Join(append(problems, failed...)...)
 }
 
 // takenPorts says of each port that the relays cannot listen on who does.

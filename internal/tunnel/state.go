@@ -38,6 +38,7 @@ type fromFacts struct {
 	directory bool   // the tunnel has files there
 	ssh       string // version of the client, "" where there is none
 	keygen    bool
+	ciphers   string // what its client offers, where that may be put in another order
 	addresses []string
 	files     map[string]string
 	listeners []listener
@@ -118,6 +119,8 @@ func parseFrom(out []byte) (fromFacts, error) {
 			facts.directory = true
 		case "ssh":
 			facts.ssh = value
+		case "ciphers":
+			facts.ciphers = value
 		case "keygen":
 			facts.keygen = true
 		case "other":

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
@@ -51,9 +52,17 @@ func (t Tunnel) tryLogin(ctx context.Context, from, to host.Host) error {
 // program on the old host.
 func (t Tunnel) tryRelays(ctx context.Context, from, to host.Host, init string) error {
 	deadline := time.Now().Add(startFor)
-	for _, forward := range t.sorted() {
-		if err := t.tryForward(ctx, from, to, forward, forward.dialAddress(), init, deadline); err != nil {
-			return err
+	// All at once: behind a hold, clients wait for the last of them.
+	forwards := t.sorted()
+	failed := make([]error, len(forwards))
+	var all sync.WaitGroup
+	for i, forward := range forwards {
+		all.Go(func() { failed[i] = t.tryForward(ctx, from, to, forward, forward.dialAddress(), init, deadline) })
+	}
+	all.Wait()
+	for _, err := range failed {
+		if err != nil {
+			return err // one tells enough; the others mostly say the same
 		}
 	}
 	return nil
@@ -74,7 +83,7 @@ func (t Tunnel) tryForward(ctx context.Context, from, to host.Host, forward Forw
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

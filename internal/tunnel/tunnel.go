@@ -31,7 +31,8 @@ type Tunnel struct {
 	SourceAddresses []string
 	Mode            string // Relays or Transparent; "" is Relays
 
-	link link // of a transparent tunnel, once it is known
+	ciphers string // as ssh_config(5) has them, the fastest first; "" leaves them to ssh
+	link    link   // of a transparent tunnel, once it is known
 }
 
 // Modes of a tunnel.

@@ -118,3 +118,22 @@ func TestOverlap(t *testing.T) {
 		}
 	}
 }
+
+func TestFastestCipherFirst(t *testing.T) {
+	t.Parallel()
+	for offered, want := range map[string]string{
+		"": "",
+		"chacha20-poly1305@openssh.com,aes128-ctr":                                               "",
+		"chacha20-poly1305@openssh.com,aes128-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com": "aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-gcm@openssh.com",
+		"aes128-gcm@openssh.com,aes128-ctr":                                                      "aes128-gcm@openssh.com,aes128-ctr",
+	} {
+		if got := fastestFirst(offered); got != want {
+			t.Errorf("of %q: %q, want %q", offered, got, want)
+		}
+	}
+	made := Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, ToAddress: "192.0.2.2", ToPort: 22, ciphers: "aes128-gcm@openssh.com,aes128-ctr"}
+	read := Tunnel{Name: "relay"}
+	if err := read.parse(made.sshConfig(), ""); err != nil || read.sshConfig() != made.sshConfig() {
+		t.Errorf("read back as\n%s (%v), want\n%s", read.sshConfig(), err, made.sshConfig())
+	}
+}
