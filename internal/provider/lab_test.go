@@ -16,7 +16,7 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/provider"
 )
 
-// world is the lab of this package's acceptance tests: the old host with SysV
+// world is a lab of this package's acceptance tests: the old host with SysV
 // init, the old host with systemd, and the new one. It is booted by the first
 // test that needs it and shared by all; a test leaves the hosts as it found
 // them.
@@ -29,21 +29,29 @@ type world struct {
 	web *lab.Host // named "web", once webHost has booted it
 }
 
-var theWorld = sync.OnceValues(bootWorld)
+// There are two, so that what a test does with the one old host runs beside
+// what it does with the other.
+var worlds = [2]func() (*world, error){sync.OnceValues(bootWorld), sync.OnceValues(bootWorld)}
 
-var closeWorld = func() error { return nil }
+// started has a lab's Close for each world that was booted.
+var started struct {
+	sync.Mutex
+	closers []func() error
+}
 
 func bootWorld() (*world, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
-	started, err := lab.New(ctx, lab.Options{Progress: func(format string, args ...any) {
+	theLab, err := lab.New(ctx, lab.Options{Progress: func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "lab: "+format+"\n", args...)
 	}})
 	if err != nil {
 		return nil, err
 	}
-	closeWorld = started.Close
-	w := &world{lab: started}
+	started.Lock()
+	started.closers = append(started.closers, theLab.Close)
+	started.Unlock()
+	w := &world{lab: theLab}
 	var wg sync.WaitGroup
 	var errs [3]error
 	for i, boot := range []struct {
@@ -51,7 +59,7 @@ func bootWorld() (*world, error) {
 		name string
 		kind lab.Kind
 	}{{&w.sysv, "sysv", lab.SysV}, {&w.bookworm, "bookworm", lab.Bookworm}, {&w.trixie, "new", lab.Trixie}} {
-		wg.Go(func() { *boot.host, errs[i] = started.StartHost(ctx, boot.name, boot.kind) })
+		wg.Go(func() { *boot.host, errs[i] = theLab.StartHost(ctx, boot.name, boot.kind) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -59,15 +67,17 @@ func bootWorld() (*world, error) {
 			return nil, err
 		}
 	}
-	w.client, err = started.StartClient(ctx, "client")
+	w.client, err = theLab.StartClient(ctx, "client")
 	return w, err
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := closeWorld(); err != nil {
-		fmt.Fprintln(os.Stderr, "lab:", err)
-		code = 1
+	for _, closeLab := range started.closers {
+		if err := closeLab(); err != nil {
+			fmt.Fprintln(os.Stderr, "lab:", err)
+			code = 1
+		}
 	}
 	os.Exit(code)
 }
@@ -81,14 +91,20 @@ func needsCLI(t *testing.T) {
 	}
 }
 
-// labWorld returns the lab, or skips the test where the machine cannot run one.
+// labWorld returns the first lab, or skips the test where the machine cannot
+// run one.
 func labWorld(t *testing.T) *world {
+	t.Helper()
+	return labWorldOf(t, 0)
+}
+
+func labWorldOf(t *testing.T, number int) *world {
 	t.Helper()
 	if os.Getenv("TF_ACC") == "" {
 		t.Skip("an acceptance test: TF_ACC=1 runs it")
 	}
 	lab.Require(t)
-	w, err := theWorld()
+	w, err := worlds[number]()
 	if err != nil {
 		t.Fatalf("the lab did not start: %v", err)
 	}
@@ -113,13 +129,34 @@ func (w *world) webHost(t *testing.T) *lab.Host {
 }
 
 // onBothInits runs a test for the SysV and for the systemd host, whose name in
-// the provider's block it is given.
+// the provider's block it is given: side by side, each in a lab of its own.
 func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, host *lab.Host)) {
 	t.Helper()
-	w := labWorld(t)
-	for _, host := range []*lab.Host{w.sysv, w.bookworm} {
-		t.Run(host.Name, func(t *testing.T) { test(t, w, host.Name, host) })
+	for number, name := range []string{"sysv", "bookworm"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := labWorldOf(t, number)
+			test(t, w, name, w.host(name))
+		})
 	}
+}
+
+// onEveryHost runs a test for each of the three hosts, which must leave the
+// other two alone.
+func onEveryHost(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
+	t.Helper()
+	for number, name := range []string{"sysv", "bookworm", "new"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := labWorldOf(t, number%2)
+			test(t, w, w.host(name))
+		})
+	}
+}
+
+// host is the host of a name in the provider's block.
+func (w *world) host(name string) *lab.Host {
+	return map[string]*lab.Host{"sysv": w.sysv, "bookworm": w.bookworm, "new": w.trixie}[name]
 }
 
 // config is HCL with the provider's block of the lab in front.

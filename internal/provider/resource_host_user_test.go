@@ -150,77 +150,82 @@ func TestAccHostUser(t *testing.T) {
 }
 
 func TestAccHostUserPasswordFrom(t *testing.T) {
-	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
-		untouched(t, w.trixie)
-		untouched(t, host)
-		const first, second = "$6$firstsalt$Zm9vYmFyZm9vYmFyZm9vYmFy", "$6$othersalt$YmFyZm9vYmFyZm9vYmFyZm9v"
-		t.Cleanup(func() { run(t, host, "userdel", "-r", "mona") })
-		run(t, host, "useradd", "-m", "mona")
-		setHash := func(on *lab.Host, hash string) {
-			if _, err := on.RunInput(context.Background(), "mona:"+hash+"\n", "chpasswd", "-e"); err != nil {
+	w := labWorld(t)
+	// One after the other: what it sets of the environment is the whole process's.
+	for _, host := range []*lab.Host{w.sysv, w.bookworm} {
+		name := host.Name
+		t.Run(name, func(t *testing.T) {
+			untouched(t, w.trixie)
+			untouched(t, host)
+			const first, second = "$6$firstsalt$Zm9vYmFyZm9vYmFyZm9vYmFy", "$6$othersalt$YmFyZm9vYmFyZm9vYmFyZm9v"
+			t.Cleanup(func() { run(t, host, "userdel", "-r", "mona") })
+			run(t, host, "useradd", "-m", "mona")
+			setHash := func(on *lab.Host, hash string) {
+				if _, err := on.RunInput(context.Background(), "mona:"+hash+"\n", "chpasswd", "-e"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hash := func(want string) resource.TestCheckFunc {
+				return is(w.trixie, want, "sh", "-c", "getent shadow mona | cut -d: -f2")
+			}
+			setHash(host, first)
+
+			log := filepath.Join(t.TempDir(), "log")
+			t.Setenv("TF_LOG", "TRACE")
+			t.Setenv("TF_ACC_LOG_PATH", log)
+			watched := watchProcesses(t, host, w.trixie)
+			config := userConfig(w, "new", fmt.Sprintf("  name = \"mona\"\n  password_from = %q\n  on_destroy = \"remove\"\n  remove_home_on_destroy = true", name))
+			resource.Test(t, resource.TestCase{
+				ProtoV6ProviderFactories: inProcess,
+				Steps: []resource.TestStep{
+					{
+						Config: config,
+						Check: resource.ComposeTestCheckFunc(hash(first), func(s *terraform.State) error {
+							for _, salt := range []string{"firstsalt", "othersalt"} {
+								if strings.Contains(s.String(), salt) {
+									return fmt.Errorf("the hash is in the state")
+								}
+							}
+							return nil
+						}),
+					},
+					{ // a user changes her password on the old host
+						PreConfig:        func() { setHash(host, second) },
+						Config:           config,
+						ConfigPlanChecks: changes(user, plancheck.ResourceActionUpdate),
+						Check:            hash(second),
+					},
+					{ // later she changes it on the new one: that is hers
+						PreConfig: func() {
+							setHash(w.trixie, first)
+							run(t, w.trixie, "chage", "-d", time.Now().Add(48*time.Hour).Format(time.DateOnly), "mona")
+						},
+						Config:           config,
+						ConfigPlanChecks: changes(user, plancheck.ResourceActionNoop),
+						Check:            hash(first),
+					},
+				},
+			})
+			for where, text := range watched() {
+				if strings.Contains(text, "firstsalt") || strings.Contains(text, "othersalt") {
+					t.Errorf("the hash was in the process list of %s", where)
+				}
+				if !strings.Contains(text, "account/apply.sh") && where == "new" {
+					t.Errorf("the watch of %s saw nothing of the provider", where)
+				}
+			}
+			content, err := os.ReadFile(log)
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		hash := func(want string) resource.TestCheckFunc {
-			return is(w.trixie, want, "sh", "-c", "getent shadow mona | cut -d: -f2")
-		}
-		setHash(host, first)
-
-		log := filepath.Join(t.TempDir(), "log")
-		t.Setenv("TF_LOG", "TRACE")
-		t.Setenv("TF_ACC_LOG_PATH", log)
-		watched := watchProcesses(t, host, w.trixie)
-		config := userConfig(w, "new", fmt.Sprintf("  name = \"mona\"\n  password_from = %q\n  on_destroy = \"remove\"\n  remove_home_on_destroy = true", name))
-		resource.Test(t, resource.TestCase{
-			ProtoV6ProviderFactories: inProcess,
-			Steps: []resource.TestStep{
-				{
-					Config: config,
-					Check: resource.ComposeTestCheckFunc(hash(first), func(s *terraform.State) error {
-						for _, salt := range []string{"firstsalt", "othersalt"} {
-							if strings.Contains(s.String(), salt) {
-								return fmt.Errorf("the hash is in the state")
-							}
-						}
-						return nil
-					}),
-				},
-				{ // a user changes her password on the old host
-					PreConfig:        func() { setHash(host, second) },
-					Config:           config,
-					ConfigPlanChecks: changes(user, plancheck.ResourceActionUpdate),
-					Check:            hash(second),
-				},
-				{ // later she changes it on the new one: that is hers
-					PreConfig: func() {
-						setHash(w.trixie, first)
-						run(t, w.trixie, "chage", "-d", time.Now().Add(48*time.Hour).Format(time.DateOnly), "mona")
-					},
-					Config:           config,
-					ConfigPlanChecks: changes(user, plancheck.ResourceActionNoop),
-					Check:            hash(first),
-				},
-			},
+			if !strings.Contains(string(content), "mona") {
+				t.Error("the log has nothing of the run")
+			}
+			if strings.Contains(string(content), "firstsalt") || strings.Contains(string(content), "othersalt") {
+				t.Error("the hash is in the log")
+			}
 		})
-		for where, text := range watched() {
-			if strings.Contains(text, "firstsalt") || strings.Contains(text, "othersalt") {
-				t.Errorf("the hash was in the process list of %s", where)
-			}
-			if !strings.Contains(text, "account/apply.sh") && where == "new" {
-				t.Errorf("the watch of %s saw nothing of the provider", where)
-			}
-		}
-		content, err := os.ReadFile(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(string(content), "mona") {
-			t.Error("the log has nothing of the run")
-		}
-		if strings.Contains(string(content), "firstsalt") || strings.Contains(string(content), "othersalt") {
-			t.Error("the hash is in the log")
-		}
-	})
+	}
 }
 
 // watchProcesses records the command lines of hosts until the returned

@@ -58,15 +58,6 @@ func maildirConfig(w *world, host *lab.Host, arguments string) string {
 	return w.config(fmt.Sprintf("resource \"cutover_maildir\" \"mail\" {\n  host = %q\n%s\n}\n", host.Name, arguments))
 }
 
-// onEveryHost runs a test for each kind of host.
-func onEveryHost(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
-	t.Helper()
-	w := labWorld(t)
-	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
-		t.Run(host.Name, func(t *testing.T) { test(t, w, host) })
-	}
-}
-
 // asInstalled gives Dovecot the mail location that Debian's package has, until
 // the end of the test: the lab's own file comes early, and its lines in
 // 10-mail.conf count again.

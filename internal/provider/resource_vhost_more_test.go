@@ -17,7 +17,7 @@ import (
 var trustAnything = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // certificates of the test's own making
 
 func TestAccVhostSpeaksHTTPS(t *testing.T) {
-	onAllServers(t, func(t *testing.T, w *world, host *lab.Host) {
+	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
 		untouched(t, host)
 		server, _, _ := serverOf(host)
 		root := webRoot(t, host, "site three")
@@ -86,7 +86,7 @@ func TestAccVhostMakesDocumentRoot(t *testing.T) {
 
 // What adopt takes over comes back.
 func TestAccVhostAdopts(t *testing.T) {
-	onAllServers(t, func(t *testing.T, w *world, host *lab.Host) {
+	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
 		untouched(t, host)
 		server, _, _ := serverOf(host)
 		name := map[string]string{"apache": "  name = \"default\"\n  priority = 0\n", "nginx": "  name = \"default\"\n  default_server = true\n"}[server]

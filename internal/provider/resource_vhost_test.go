@@ -64,15 +64,6 @@ func vhostConfig(w *world, on, arguments string) string {
 	return w.config(fmt.Sprintf("resource \"cutover_vhost\" \"v\" {\n  host = %q\n%s\n}\n", on, arguments))
 }
 
-// onAllServers runs a test for Apache on Debian 11 and 13, and for nginx on 12.
-func onAllServers(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
-	t.Helper()
-	w := labWorld(t)
-	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
-		t.Run(host.Name, func(t *testing.T) { test(t, w, host) })
-	}
-}
-
 // serverOf is the web server of a host, the directory of its configuration, and
 // the ending of its files.
 func serverOf(host *lab.Host) (name, directory, ending string) {
@@ -140,7 +131,7 @@ func webRoot(t *testing.T, host *lab.Host, text string) string {
 }
 
 func TestAccVhost(t *testing.T) {
-	onAllServers(t, func(t *testing.T, w *world, host *lab.Host) {
+	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
 		untouched(t, host)
 		server, directory, ending := serverOf(host)
 		root := webRoot(t, host, "site one")
@@ -203,7 +194,7 @@ func TestAccVhost(t *testing.T) {
 // A refused site changes nothing at all, and the error has the server's words
 // and the place.
 func TestAccVhostRefused(t *testing.T) {
-	onAllServers(t, func(t *testing.T, w *world, host *lab.Host) {
+	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
 		untouched(t, host)
 		server, directory, ending := serverOf(host)
 		root := webRoot(t, host, "site two")
