@@ -46,6 +46,7 @@ type syncPassModel struct {
 	Delete         types.String   `tfsdk:"delete"`
 	MaxChanges     types.Int64    `tfsdk:"max_changes"`
 	Route          types.String   `tfsdk:"route"`
+	Verify         types.String   `tfsdk:"verify"`
 	FromAddress    types.String   `tfsdk:"from_address"`
 	FromPort       types.Int64    `tfsdk:"from_port"`
 	SeenAs         types.List     `tfsdk:"seen_as"`
@@ -60,6 +61,8 @@ type syncPassModel struct {
 	FilesVanished    types.Int64   `tfsdk:"files_vanished"`
 	FilesDeleted     types.Int64   `tfsdk:"files_deleted"`
 	Changes          types.Int64   `tfsdk:"changes"`
+	Verified         types.Int64   `tfsdk:"verified"`
+	VerifyMeanwhile  types.Int64   `tfsdk:"verify_changed_meanwhile"`
 	TrashPath        types.String  `tfsdk:"trash_path"`
 	TrashBytes       types.Int64   `tfsdk:"trash_bytes"`
 	Bytes            types.Int64   `tfsdk:"bytes"`
@@ -81,7 +84,7 @@ var perPathType = types.ObjectType{AttrTypes: map[string]attr.Type{
 	"path": types.StringType, "target": types.StringType, "duration": types.Int64Type,
 	"files": types.Int64Type, "regular": types.Int64Type, "directories": types.Int64Type, "links": types.Int64Type, "special": types.Int64Type,
 	"files_created": types.Int64Type, "files_transferred": types.Int64Type, "files_deleted": types.Int64Type,
-	"changes": types.Int64Type, "whole": types.BoolType,
+	"changes": types.Int64Type, "verified": types.Int64Type, "whole": types.BoolType,
 	"bytes": types.Int64Type, "bytes_transferred": types.Int64Type,
 }}
 
@@ -178,6 +181,15 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 				"Such a pass lasts no longer than Terraform or its connections: one that breaks off fails, and goes on where it stopped when it is applied again. Default: `direct`.",
 			Validators: []validator.String{stringvalidator.OneOf("direct", rsyncpass.Operator)},
 		},
+		"verify": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString("changed"),
+			MarkdownDescription: "What is compared when everything is copied: `none`; `changed`, what this pass has copied; `metadata`, everything that the paths hold; " +
+				"or `checksum`, everything, and the content of every file by its SHA-256, which takes as long as both hosts need to read it. " +
+				"Each compares kind, mode, owner by name, size, time and hard links of files, and where symbolic links lead; the content of what it copies rsync has checked by itself. " +
+				"What differs is an error that names the first 50 paths, and the next pass copies it anew. " +
+				"What only the new host has is not looked at, and what the old host has changed meanwhile is counted in `verify_changed_meanwhile`. Default: `changed`.",
+			Validators: []validator.String{stringvalidator.OneOf(rsyncpass.Verifications...)},
+		},
 		"from_address": schema.StringAttribute{
 			Optional:            true,
 			MarkdownDescription: "Name or address under which the **new host** reaches the old one; with `route = \"operator\"`, under which the old host itself reaches its sshd. Default: the address that the provider itself uses; with `route = \"operator\"`, where the old host's sshd says that it listens.",
@@ -206,7 +218,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		"from_rsync": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the old host."},
 		"to_rsync":   schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the new host."},
 		"trash_path": schema.StringAttribute{Computed: true, MarkdownDescription: "Directory on the new host with what was deleted and overwritten: below it one for each run of the pass, named by its time, with one for each path, by its number from 1. Moving a file back restores it. Empty where there is none. It goes with the resource."},
-		"log_path":   schema.StringAttribute{Computed: true, MarkdownDescription: "rsync's log of the pass on the new host, a line for each file that was copied. It goes with the resource."},
+		"log_path":   schema.StringAttribute{Computed: true, MarkdownDescription: "rsync's log of the pass on the new host, a line for each file that was copied. It goes with the resource. While the pass runs, a line beside it, in a file that ends in `.status`, says how far it is; so does Terraform's own log at `TF_LOG=INFO`."},
 	}
 	for name, description := range map[string]string{
 		"duration":          "How long it took, in seconds.",
@@ -216,6 +228,9 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		"files_vanished":    "Files that went away while they were copied.",
 		"files_deleted":     "Files taken away on the new host, because the old one no longer has them.",
 		"changes":           "Entries that were new, different or gone since the last pass over the same paths; in a first pass, all.",
+		"verified":          "Entries that were compared on both hosts afterwards; see `verify`.",
+		"verify_changed_meanwhile": "Entries of these that differ because the old host has changed them since the pass listed it. " +
+			"A later pass sees to them; in a final pass, where there should be none, they are warned of.",
 		"trash_bytes":       "Size of the trash, on the disk.",
 		"bytes":             "Size of all files that the paths hold.",
 		"bytes_transferred": "Size of the files of which content was copied.",
@@ -250,6 +265,7 @@ func (m *syncPassModel) pass() rsyncpass.Pass {
 		Compress:       m.Compress.ValueBool(),
 		Delete:         m.Delete.ValueString(),
 		MaxChanges:     m.MaxChanges.ValueInt64(),
+		Verify:         m.Verify.ValueString(),
 		Final:          m.Final.ValueBool(),
 		Vanished:       m.Vanished.ValueString(),
 		UnknownOwners:  m.UnknownOwners.ValueString(),
@@ -317,6 +333,7 @@ func planSyncPass(_ context.Context, _ *request[syncPassModel], prior, plan *syn
 func (m *syncPassModel) keepFigures(prior *syncPassModel) {
 	m.Started, m.Finished, m.Duration = prior.Started, prior.Finished, prior.Duration
 	m.Files, m.FilesCreated, m.FilesTransferred, m.FilesVanished = prior.Files, prior.FilesCreated, prior.FilesTransferred, prior.FilesVanished
+	m.Verified, m.VerifyMeanwhile = prior.Verified, prior.VerifyMeanwhile
 	m.FilesDeleted, m.Changes, m.TrashPath, m.TrashBytes = prior.FilesDeleted, prior.Changes, prior.TrashPath, prior.TrashBytes
 	m.Bytes, m.BytesTransferred, m.BytesLiteral = prior.Bytes, prior.BytesTransferred, prior.BytesLiteral
 	m.BytesSent, m.BytesReceived, m.Rate, m.Speedup = prior.BytesSent, prior.BytesReceived, prior.Rate, prior.Speedup
@@ -372,6 +389,7 @@ func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error
 	m.FilesTransferred, m.FilesVanished = types.Int64Value(total.Transferred), types.Int64Value(result.Vanished)
 	m.Bytes, m.BytesTransferred = types.Int64Value(total.TotalBytes), types.Int64Value(total.TransferredBytes)
 	m.FilesDeleted, m.Changes = types.Int64Value(total.Deleted), types.Int64Value(result.Changes)
+	m.Verified, m.VerifyMeanwhile = types.Int64Value(result.Verified), types.Int64Value(result.ChangedMeanwhile)
 	m.TrashPath, m.TrashBytes = types.StringValue(result.TrashPath), types.Int64Value(result.TrashBytes)
 	m.BytesLiteral = types.Int64Value(total.LiteralBytes)
 	m.BytesSent, m.BytesReceived = types.Int64Value(total.SentBytes), types.Int64Value(total.ReceivedBytes)
@@ -388,7 +406,7 @@ func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error
 			"files":    types.Int64Value(s.Files), "regular": types.Int64Value(s.Regular), "directories": types.Int64Value(s.Directories),
 			"links": types.Int64Value(s.Links), "special": types.Int64Value(s.Special),
 			"files_created": types.Int64Value(s.Created), "files_transferred": types.Int64Value(s.Transferred), "files_deleted": types.Int64Value(s.Deleted),
-			"changes": types.Int64Value(each.Changes), "whole": types.BoolValue(each.Whole),
+			"changes": types.Int64Value(each.Changes), "verified": types.Int64Value(each.Verified), "whole": types.BoolValue(each.Whole),
 			"bytes": types.Int64Value(s.TotalBytes), "bytes_transferred": types.Int64Value(s.TransferredBytes),
 		}))
 	}

@@ -34,6 +34,7 @@ func TestSyncPassRefusesBadInput(t *testing.T) {
 		"relative target":    {"paths = [\"/home\"]\ntargets = { \"/home\" = \"home\" }", `not absolute`},
 		"filter rule":        {"paths = [\"/home\"]\nexcludes = [\"+ x\"]", `filter rule`},
 		"no bandwidth":       {"paths = [\"/home\"]\nbandwidth_limit = 0", `at least 1`},
+		"verify":             {"paths = [\"/home\"]\nverify = \"all\"", `one of`},
 		"vanished":           {"paths = [\"/home\"]\nvanished = \"ignore\"", `one of`},
 		"address of options": {"paths = [\"/home\"]\nfrom_address = \"-oProxyCommand=reboot\"", `neither a host name nor an IP address`},
 		"seen as a name":     {"paths = [\"/home\"]\nseen_as = [\"*\"]", `"\*" is no IP address`},
@@ -185,6 +186,7 @@ func TestAccSyncPass(t *testing.T) {
 						resource.TestCheckResourceAttr(pass, "per_path.0.links", "2"),
 						resource.TestCheckResourceAttr(pass, "per_path.1.files_transferred", "1"),
 						resource.TestCheckResourceAttr(pass, "files_vanished", "0"),
+						resource.TestCheckResourceAttrPair(pass, "verified", pass, "files"),
 						resource.TestCheckResourceAttr(pass, "warnings.#", "0"),
 						resource.TestMatchResourceAttr(pass, "started", regexp.MustCompile(`^20\d\d-.*Z$`)),
 						resource.TestMatchResourceAttr(pass, "bytes", regexp.MustCompile(`^104\d{5}$`)),
@@ -203,6 +205,7 @@ func TestAccSyncPass(t *testing.T) {
 						resource.TestCheckResourceAttr(pass, "files_deleted", "1"),
 						resource.TestCheckResourceAttr(pass, "per_path.0.whole", "false"),
 						resource.TestCheckResourceAttr(pass, "per_path.1.changes", "0"),
+						resource.TestCheckResourceAttr(pass, "verify_changed_meanwhile", "0"),
 						func(s *terraform.State) error {
 							trash := s.RootModule().Resources[pass].Primary.Attributes["trash_path"]
 							_, err := w.trixie.Run(context.Background(), "sh", "-c", `test "$(cat "$1"/*/1/mine)" = mine && test "$(cat "$1"/*/1/attr)" = attr && test -f "/srv/pass data/only here.tmp"`, "sh", trash)
@@ -379,7 +382,7 @@ func init() {
 		if to, err = pool.Host("new"); err == nil {
 			_, err = rsyncpass.Run(context.Background(), from, to, rsyncpass.Pass{
 				ID: "stray", Paths: []rsyncpass.Path{{Source: "/srv/pass data"}, {Source: "/srv/second"}},
-				Excludes: []string{"*.tmp", "/staying"}, BandwidthLimit: 800, Delete: "trash", UnknownOwners: "fail",
+				Excludes: []string{"*.tmp", "/staying"}, BandwidthLimit: 800, Delete: "trash", UnknownOwners: "fail", Verify: "changed",
 			}, nil)
 		}
 	}

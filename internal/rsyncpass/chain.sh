@@ -35,6 +35,7 @@ compare() {
 	kinds=${trailer#*"$tab"} began=${trailer%%"$tab"*}
 	echo "$began" >"$here/began"
 	figures "$1" &
+	echo "$!" >"$here/figuring"
 
 	known=
 	: >"$here/was"
@@ -60,6 +61,7 @@ compare() {
 		esac
 	done
 	say how "$1" "$how"
+	echo "$how" >"$here/how"
 
 	comm -23 "$here/was" "$here/now" >"$here/before"
 	if [ "$how" = untrusted ]; then

@@ -23,6 +23,10 @@ type rig struct {
 	excludes       []string
 	mode           string // of deletion
 	failing        string // shell commands before each forced command
+	verify, owners string
+	coarse         bool
+	silent         bool     // rsync cannot say how far it is
+	options        []string // further ones of rsync
 }
 
 func newRig(t *testing.T) *rig {
@@ -59,12 +63,16 @@ func (r *rig) pass() (report, string, int) {
 	if err := os.Mkdir(jobDir, 0o700); err != nil {
 		r.t.Fatal(err)
 	}
-	p := Pass{ID: id, Paths: []Path{{Source: r.source, Target: r.target}}, Excludes: r.excludes, Delete: r.mode}
+	p := Pass{ID: id, Paths: []Path{{Source: r.source, Target: r.target}}, Excludes: r.excludes, Delete: r.mode, Verify: r.verify, UnknownOwners: r.owners}
 	write(r.t, r.dir+"/serve/excludes", p.excludeRules(), 0o644)
 	write(r.t, r.dir+"/bin/ssh", "#!/bin/sh\nshift 3\n"+r.failing+"\nSSH_ORIGINAL_COMMAND=\"$*\" exec sh '"+r.dir+"/serve/serve' login\n", 0o755)
 	s := survey{old: oldHost{rsync: localRsync(r.t)}}
 	s.new.rsync = s.old.rsync
-	spec := p.job(plan{chain: "c", keyType: "ed25519", comment: "c", rsync: p.rsyncOptions(s)}, []string{r.target})
+	progress := s.progress()
+	if r.silent {
+		progress = ""
+	}
+	spec := p.job(plan{chain: "c", keyType: "ed25519", comment: "c", rsync: append(p.rsyncOptions(s), r.options...), coarse: r.coarse, progress: progress}, []string{r.target})
 	for name, content := range spec.Files {
 		write(r.t, filepath.Join(jobDir, name), content, 0o600)
 	}

@@ -11,7 +11,8 @@
 # Writes into the files out "/quick", "/fresh", "/sum", "/links", "/linkdirs" and
 # "/root" paths for rsync, and into "/gone" and "/turned" records: path type size
 # mtime. The tree's own directory is for itself: to rsync its name means all that
-# is in it. Prints how many changes there are.
+# is in it. Into "/volume" goes how much there is to copy: entries, bytes. Prints
+# how many changes there are.
 function split_record(  i) {
 	last = NF
 	unsure = ($NF == "?")
@@ -59,6 +60,11 @@ part == 1 {
 		else if (group[inode] != class) group[inode] = "fresh"
 	}
 	if (type == "f") bytes += size
+	# Another name of a file is no more to copy.
+	if (type == "f" && class != "sum" && !(links > 1 && inode in counted)) {
+		volume += size
+		if (links > 1) counted[inode] = 1
+	}
 }
 function put(path, list) { print path > (out "/" (path == "." ? "root" : list)) }
 END {
@@ -71,6 +77,7 @@ END {
 		else if (small && known && class == "quick") class = "fresh"
 		put(paths[i], class)
 	}
+	printf "%d %.0f\n", n, volume > (out "/volume")
 	for (i = 1; i <= befores; i++) {
 		path = before[i]
 		if (!(path in is)) {

@@ -8,7 +8,7 @@ set -eu
 state=/var/lib/cutover
 id=$1
 shift
-rm -f "$state/passes/$id.log"
+rm -f "$state/passes/$id.log" "$state/passes/$id.status"
 rm -rf "$state/trash/$id"
 for mark in "$state"/chains/*/"pass-$id"; do
 	[ -f "$mark" ] || continue

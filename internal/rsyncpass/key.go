@@ -15,7 +15,10 @@ import (
 var keysText string
 
 //go:embed serve.sh
-var serveText string
+var serveOwnText string
+
+// serveText is the whole forced command.
+var serveText = compareText + serveOwnText
 
 var keysScript = host.Script{Name: "rsyncpass/keys.sh", Text: keysText}
 

@@ -47,6 +47,9 @@ func (w witness) outcome(ctx context.Context, state job.State) (Result, error) {
 			}
 		}
 	}
+	if err := w.differing(r); err != nil {
+		failed = append(failed, err)
+	}
 	if said := w.strangers(r.strange); said != "" {
 		if w.pass.UnknownOwners == "warn" {
 			result.Warnings = append(result.Warnings, said)
@@ -124,6 +127,8 @@ func (w witness) judge(ctx context.Context, i int, end ending) verdict {
 	switch {
 	case end.what == "delete":
 		return fail("not all that is gone from %s on host %q could be taken away on host %q. It said:", source, w.from.Name(), w.to.Name())
+	case end.what == "verify" && end.code != exitSSH && end.code != exitStream:
+		return fail("%s was copied from host %q to %q, but the comparison afterwards broke off. It said:", source, w.from.Name(), w.to.Name())
 	case end.what == "list" && end.code != exitSSH && end.code != exitStream:
 		return fail("%s on host %q could not be listed as a whole, so nothing was copied. It said:", source, w.from.Name())
 	case end.code == exitVanished, end.code == exitPartial && onlyVanished(end.stderr):

@@ -53,6 +53,10 @@ type Pass struct {
 	// or "ignore".
 	UnknownOwners string
 
+	// Verify is what is compared when everything is copied: "none", "changed"
+	// (also ""), "metadata" or "checksum"; see verify.go.
+	Verify string
+
 	// Route is how the new host reaches the old: "direct" (also ""), or Operator,
 	// through this process's connections to both; the address and port are then
 	// as the old host itself sees them, and SeenAs is of use only where its sshd
@@ -217,6 +221,8 @@ type Result struct {
 	TrashPath         string // on the new host; "" where nothing was put there
 	TrashBytes        int64  // on disk
 	Vanished          int64  // files that went away under the pass
+	Verified          int64  // entries compared afterwards
+	ChangedMeanwhile  int64  // of them those that differ because the old host changed them since it was listed
 	Warnings          []string
 }
 
@@ -226,5 +232,6 @@ type PathResult struct {
 	Started, Finished time.Time
 	Stats             Stats
 	Changes           int64
+	Verified          int64
 	Whole             bool // everything was compared, not only what has changed since the last pass
 }

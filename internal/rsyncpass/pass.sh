@@ -2,8 +2,8 @@
 # as files: chain, id, key_type, key_bits, comment, ssh_config (%DIR% stands for
 # the directory), known_hosts, rsync (the command, an argument a line), targets
 # (real names, a line each), delete (trash, purge or none), owners (fail, warn or
-# ignore), classify.awk, verdict.awk, remove.sh, and what chain.sh needs, which
-# goes before this.
+# ignore), classify.awk, verdict.awk, remove.sh, and what chain.sh and verify.sh
+# need, which go before this.
 #
 # It leaves the file "public" (its directory, and the public key), waits until
 # there is a file "go", and leaves a "result": lines of fields parted by tabs,
@@ -21,17 +21,14 @@ say() {
 	for field; do printf '\t%s' "$field" >>"$job/result"; done
 	echo >>"$job/result"
 }
-status() {
-	echo "$*" >"$job/status.new" && mv "$job/status.new" "$job/status"
-	cp "$job/status" "$home/status" 2>/dev/null
-}
 
 # However the pass ends, its key ends with it.
 # shellcheck disable=SC2317 # the trap calls it
 clean() {
+	unwatch
 	rm -f "$job/key" "$job/key.pub" "$job/public"
 	rm -rf "$work"
-	rm -f "$home/status"
+	rm -f "$state/passes/$id.status"
 	rmdir "$trash" "$state/trash/$id" "$state/trash" 2>/dev/null
 }
 trap clean EXIT
@@ -75,15 +72,18 @@ pull() {
 	set --
 	set -f
 	while IFS= read -r option; do set -- "$@" "$option"; done <"$job/options"
+	# shellcheck disable=SC2046 # options without blanks
+	set -- "$@" $(cat "$job/progress")
 	# shellcheck disable=SC2086 # options without blanks
 	set -- "$@" $only
 	set +f
 	target=$(sed -n "${number}p" "$job/targets")
 	if [ "$(cat "$job/delete")" = trash ]; then set -- "$@" --backup "--backup-dir=$trash/$number"; fi
 	env RSYNC_PROTECT_ARGS=0 rsync "$@" --from0 "--files-from=:want-$number" "--log-file=$log" \
-		"--rsh=ssh -F $job/ssh_config" "cutover-old:$number/" "$target/" >"$work/stats" 2>"$work/said"
+		"--rsh=ssh -F $job/ssh_config" "cutover-old:$number/" "$target/" >"$work/progress/$number.$label" 2>"$work/said"
 	code=$?
-	sed "s/^/stat$tab$number$tab/" "$work/stats" >>"$job/result"
+	tail -c 6000 "$work/progress/$number.$label" | grep -a '^[A-Z][a-z ]*: [0-9]' | sed "s/^/stat$tab$number$tab/" >>"$job/result"
+	done_with "$work/progress/$number.$label"
 	ended "$number" "$label" "$code"
 	[ "$code" -eq 0 ]
 }
@@ -109,13 +109,15 @@ while [ "$number" -lt "$count" ]; do
 	fi
 done
 if [ "$failed" = 0 ]; then strangers || failed=1; fi
+if [ "$failed" = 0 ]; then watch; fi
 
 number=0
 while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	number=$((number + 1))
 	here=$work/$number
-	status "copying path $number of $count"
+	status "copying path $number of $count$([ -s "$job/progress" ] || echo "; see $log")"
 	remember_attempt "$number"
+	thorough "$number"
 	remove "$number"
 	bad=0
 	# Symbolic links come after, and alone: a list that names what lies below a
@@ -127,11 +129,19 @@ while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	pull "$number" directories "$here/linkdirs" --no-links --no-implied-dirs || bad=1
 	sort -u "$here/root" >"$here/self" 2>/dev/null
 	pull "$number" root "$here/self" '--exclude=*' || bad=1
-	wait
+	wait "$(cat "$here/figuring")"
 	if [ "$bad" = 0 ] || only_vanished "$number"; then remember "$number"; else failed=1; fi
 	cat "$here/figures" >>"$job/result"
 	say end "$number" "$(date +%s)"
 done
+unwatch
+number=0
+while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
+	number=$((number + 1))
+	status "verifying path $number of $count"
+	verify "$number" || failed=1
+done
+say finished "$(date +%s)"
 find "$state/trash/$id" -depth -type d -exec rmdir {} + 2>/dev/null
 if [ -d "$state/trash/$id" ]; then say trash "$(du -sk "$state/trash/$id" | cut -f1)"; fi
 wait

@@ -30,7 +30,10 @@ type plan struct {
 	readable   []string // directories of the old host, by their real names
 	excludes   string   // for serve.sh
 
-	rsync []string // the options of every rsync of the pass
+	rsync  []string // the options of every rsync of the pass
+	coarse bool     // rsync brings times of whole seconds
+
+	progress string // options by which the new host's rsync says how far it is
 }
 
 // oldAlias is what the pass's ssh_config calls the old host.
@@ -81,6 +84,8 @@ func (p Pass) plan(s survey) (plan, error) {
 	}
 	l.excludes = p.excludeRules()
 	l.rsync = p.rsyncOptions(s)
+	l.coarse = s.coarse()
+	l.progress = s.progress()
 	return l, nil
 }
 
@@ -233,6 +238,10 @@ func (p Pass) job(l plan, targets []string) job.Spec {
 	if owners == "" {
 		owners = "fail"
 	}
+	coarse := ""
+	if l.coarse {
+		coarse = "1"
+	}
 	return job.Spec{
 		Name:     l.job(),
 		Token:    p.digest() + " " + p.ID,
@@ -245,6 +254,7 @@ func (p Pass) job(l plan, targets []string) job.Spec {
 			"options": strings.Join(l.rsync, "\n") + "\n", "targets": strings.Join(targets, "\n") + "\n",
 			"delete": deletion, "owners": owners,
 			"classify.awk": classifyText, "verdict.awk": verdictText, "remove.sh": removeText,
+			"progress": l.progress, "verify": p.verify(), "coarse": coarse, "verify.awk": verifyAwkText,
 		},
 	}
 }

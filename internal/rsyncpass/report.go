@@ -19,14 +19,19 @@ import (
 //	kept     path, one of those
 //	stat     path, line of rsync --stats
 //	said     path, line of stderr
-//	ran      path, what ("list", "delete", or the name of an rsync), exit code
+//	ran      path, what ("list", "delete", "verify", or the name of an rsync), exit code
 //	seen     path, entries, files, directories, links, special, bytes
 //	end      path, seconds since 1970
+//	verified path, entries compared, how many the old host has changed meanwhile,
+//	         how many differ
+//	differs  path, reason, one of those
+//	finished seconds since 1970
 //	trash    KiB
 type report struct {
 	paths    []pathReport
 	strange  []stranger
 	trashKiB int64
+	finished time.Time
 }
 
 type pathReport struct {
@@ -42,6 +47,9 @@ type pathReport struct {
 	failures      []ending
 	saidSoFar     []string
 	seen, started bool
+
+	verified, meanwhile, differing int64
+	differs                        []string // "./path: reason"
 }
 
 // ending is a step of a path that did not end with exit code 0.
@@ -64,6 +72,9 @@ func parseReport(text string, paths int) (report, error) {
 		switch what {
 		case "trash":
 			r.trashKiB = figure(rest)
+			continue
+		case "finished":
+			r.finished = time.Unix(figure(rest), 0).UTC()
 			continue
 		case "unknown":
 			if f := strings.Split(rest, "\t"); len(f) == 3 {
@@ -104,6 +115,11 @@ func (p *pathReport) take(what, value string) {
 		p.deleted, p.deletedBytes, p.kept = at(0), at(1), at(2)
 	case "kept":
 		p.keptExamples = append(p.keptExamples, strings.TrimPrefix(value, "./"))
+	case "verified":
+		p.verified, p.meanwhile, p.differing = at(0), at(1), at(2)
+	case "differs":
+		reason, path, _ := strings.Cut(value, "\t")
+		p.differs = append(p.differs, path+": "+reason)
 	case "stat":
 		p.stats.add(value)
 	case "said":
@@ -129,7 +145,7 @@ func (r report) result(p Pass) Result {
 		}
 		path := p.Paths[i]
 		path.Target = path.target()
-		done := PathResult{Path: path, Started: each.began, Finished: each.ended, Stats: each.stats, Changes: each.changes, Whole: each.how != "changes"}
+		done := PathResult{Path: path, Started: each.began, Finished: each.ended, Stats: each.stats, Changes: each.changes, Verified: each.verified, Whole: each.how != "changes"}
 		done.Stats.Deleted, done.Stats.DeletedBytes = each.deleted, each.deletedBytes
 		if each.ended.After(each.began) {
 			done.Stats.Duration = each.ended.Sub(each.began)
@@ -137,6 +153,8 @@ func (r report) result(p Pass) Result {
 		result.Paths = append(result.Paths, done)
 		result.Total = result.Total.plus(done.Stats)
 		result.Changes += each.changes
+		result.Verified += each.verified
+		result.ChangedMeanwhile += each.meanwhile
 		if result.Started.IsZero() {
 			result.Started = each.began
 		}
@@ -145,7 +163,10 @@ func (r report) result(p Pass) Result {
 		}
 		result.Warnings = append(result.Warnings, each.warnings(path, p.Final)...)
 	}
-	// The paths are first listed, all of them, and then copied one by one.
+	if r.finished.After(result.Finished) {
+		result.Finished = r.finished
+	}
+	// The paths are first listed, all of them, then copied one by one, then compared.
 	if result.Finished.After(result.Started) {
 		result.Total.Duration = result.Finished.Sub(result.Started)
 	}
@@ -171,6 +192,9 @@ func (p pathReport) warnings(path Path, final bool) []string {
 		warn("%s is another directory than at the last pass (a file system that is not mounted, perhaps); everything was compared anew, and nothing was deleted", path.Source)
 	case "untrusted":
 		warn("%s holds a file system of the kind %s, whose times of change cannot be relied on; everything was compared anew", path.Source, p.kind)
+	}
+	if final && p.meanwhile > 0 {
+		warn("%d entries of %s were changed on the old host while the pass ran, although nothing should change there any more: some service still writes", p.meanwhile, path.Source)
 	}
 	if p.kept > 0 {
 		warn("%d entries of %s are gone on the old host and stay on the new one, where they have been changed since: %s",

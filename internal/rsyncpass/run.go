@@ -18,6 +18,9 @@ var prepareText string
 //go:embed chain.sh
 var chainText string
 
+//go:embed progress.sh
+var progressText string
+
 //go:embed pass.sh
 var passText string
 
@@ -38,7 +41,7 @@ var forgetText string
 
 var (
 	prepareScript = host.Script{Name: "rsyncpass/prepare.sh", Text: prepareText}
-	passScript    = host.Script{Name: "rsyncpass/pass.sh", Text: chainText + passText}
+	passScript    = host.Script{Name: "rsyncpass/pass.sh", Text: chainText + progressText + compareText + verifyText + passText}
 	claimScript   = host.Script{Name: "rsyncpass/claim.sh", Text: claimText}
 	forgetScript  = host.Script{Name: "rsyncpass/forget.sh", Text: forgetText}
 )

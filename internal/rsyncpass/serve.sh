@@ -19,6 +19,10 @@
 #                      in seconds since 1970, and the kinds of its file systems
 #   cutover-want N     takes the list of what rsync is to read there, each path
 #                      with a NUL at its end; rsync calls it want-N
+#   cutover-verify N WHAT
+#                      says what is to be compared: records (see compare.sh) of
+#                      the "whole", or of the paths on standard input ("listed"),
+#                      or the "sums" of all files; then "cutover-end"
 #
 # Exit code 126: refused. 1: the listing is not complete.
 set -fu
@@ -60,13 +64,14 @@ directory() {
 	esac
 }
 
-list() {
-	cd -P "$path" || exit 1
-	# By the clock that stamps the files.
-	now=$(date +%s)
+# seek ACTION...: find over the directory, without what the pass leaves out. No
+# word of the action has a blank.
+seek() {
+	cd -P "$path" || return 1
 	# All that this needs of files beside the script is read before it begins:
 	# they go when the key is let in anew.
-	excludes=$(cat "$own/excludes") || exit 1
+	excludes=$(cat "$own/excludes") || return 1
+	action=$*
 	set -- -type d -type f # never true
 	while IFS= read -r pattern; do
 		case $pattern in
@@ -77,12 +82,23 @@ list() {
 		$excludes
 	END
 	exec 3>&1
-	errors=$(find . -regextype posix-extended '(' "$@" ')' -prune -o \
-		-printf '%p\t%y\t%i\t%C@\t%s\t%T@\t%m\t%n\t%u\t%g\0' 2>&1 >&3)
-	# That something went away meanwhile is life; anything else is a hole.
-	if [ -n "$errors" ] && printf '%s\n' "$errors" | grep -v 'No such file or directory$' >&2; then
-		exit 1
+	# shellcheck disable=SC2086 # several words
+	errors=$(find . -regextype posix-extended '(' "$@" ')' -prune -o $action 2>&1 >&3)
+	sound "$errors"
+}
+
+# sound ERRORS: that something went away meanwhile is life; anything else is a
+# hole.
+sound() {
+	if [ -n "$1" ] && printf '%s\n' "$1" | grep -v -e 'No such file or directory$' -e 'Not a directory$' >&2; then
+		return 1
 	fi
+}
+
+list() {
+	# By the clock that stamps the files.
+	now=$(date +%s)
+	seek -printf '%p\t%y\t%i\t%C@\t%s\t%T@\t%m\t%n\t%u\t%g\0' || exit 1
 	printf 'cutover-end\t%s\t' "$now"
 	awk -v path="$path" '
 		BEGIN { gsub(/ /, "\\040", path) }
@@ -103,6 +119,38 @@ want() {
 	mv "$own/want-$1.new" "$own/want-$1"
 }
 
+# verify WHAT NUMBER
+verify() {
+	case $1 in
+	whole)
+		# shellcheck disable=SC2154 # of compare.sh
+		seek "$records" || exit 1
+		;;
+	listed)
+		want "$2-verify"
+		cd -P "$path" || exit 1
+		exec 3>&1
+		errors=$(named <"$own/want-$2-verify" 2>&1 >&3) || exit 1
+		sound "$errors" || exit 1
+		;;
+	sums)
+		exec 5>&1
+		codes=$({
+			{
+				seek -type f -print0
+				echo "$?" >&4
+			} | (cd -P "$path" && summed) >&5
+			echo "$?" >&4
+		} 4>&1)
+		# shellcheck disable=SC2086 # two numbers
+		set -- $codes
+		[ "$*" = '0 0' ] || exit 1
+		;;
+	*) refuse "$1" ;;
+	esac
+	printf 'cutover-end\0'
+}
+
 if [ "$#" -eq 2 ] && [ "$1" = cutover-list ]; then
 	directory "$2"
 	list
@@ -111,6 +159,11 @@ fi
 if [ "$#" -eq 2 ] && [ "$1" = cutover-want ]; then
 	directory "$2"
 	want "$2"
+	exit 0
+fi
+if [ "$#" -eq 3 ] && [ "$1" = cutover-verify ]; then
+	directory "$2"
+	verify "$3" "$2"
 	exit 0
 fi
 if [ "$#" -lt 6 ] || [ "$1" != rsync ] || [ "$2" != --server ] || [ "$3" != --sender ]; then

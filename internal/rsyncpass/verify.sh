@@ -1,0 +1,156 @@
+# Verification: compares both trees when a pass has done its work. Goes before
+# pass.sh, after chain.sh and compare.sh; it needs in the job's directory
+#   verify       "none", "changed" (what the pass gave to rsync), "metadata" (all),
+#                or "checksum" (all, and the content of the files)
+#   coarse       not empty where rsync brings times of whole seconds
+#   verify.awk
+# What only this host has is not looked at.
+#
+# shellcheck disable=SC2154 # the variables are chain.sh's
+
+# verify NUMBER: exit code 1 where the comparison broke off.
+verify() {
+	here=$work/$1
+	: >"$here/badsums"
+	what=whole
+	case $(cat "$job/verify") in
+	none) return 0 ;;
+	changed)
+		if [ "$(cat "$here/how")" = changes ]; then
+			what=listed
+			# Directories that only lost a name are in these lists too.
+			cat "$here/quick" "$here/fresh" "$here/sum" "$here/links" "$here/root" 2>/dev/null | sort -u >"$here/asked"
+			if [ ! -s "$here/asked" ]; then
+				say verified "$1" 0 0 0
+				return 0
+			fi
+		fi
+		;;
+	checksum)
+		# Before the metadata, so that what changes meanwhile is known to.
+		sums "$1" || return 1
+		;;
+	esac
+	both "$1" "$what" || return 1
+	for side in there here; do
+		agreeing <"$here/$side.records" >"$here/$side.agree"
+	done
+	comm -23 "$here/there.agree" "$here/here.agree" >"$here/differ"
+	compared=$(wc -l <"$here/there.agree")
+	rm "$here/there.agree" "$here/here.agree"
+	linked there <"$here/there.records" >"$here/linked"
+	if [ -s "$here/linked" ]; then linked here <"$here/here.records" >>"$here/linked"; fi
+	unknown "$here/differ" >"$here/unknown"
+	awk -v out="$here" -f "$job/verify.awk" part=links "$here/linked" part=unknown "$here/unknown" \
+		part=sums "$here/badsums" part=differ "$here/differ" >"$here/suspects" || return 1
+	meanwhile=0 differing=0
+	if [ -s "$here/suspects" ]; then
+		# shellcheck disable=SC2046 # two numbers
+		set -- "$1" $(awk -v out="$here" -v coarse="$(cat "$job/coarse")" -f "$job/verify.awk" part=suspects "$here/suspects" \
+			part=unknown "$here/unknown" part=there "$here/there.records" part=here "$here/here.records" part=was "$here/now")
+		meanwhile=$2 differing=$3
+	fi
+	say verified "$1" $((compared)) "$meanwhile" "$differing"
+	if [ "$differing" -gt 0 ]; then
+		sort "$here/differs" | head -n 50 | tr '\0' '?' | sed "s/^/differs$tab$1$tab/" >>"$job/result"
+		doubt "$1"
+	fi
+	rm -f "$here/there.records" "$here/here.records"
+	return 0
+}
+
+# both NUMBER WHAT: what both hosts say, side by side. "listed" are the paths in
+# the list "asked".
+both() {
+	here=$work/$1
+	target=$(sed -n "${1}p" "$job/targets")
+	if [ "$2" != listed ]; then : >"$here/asked"; fi
+	tr '\n\0' '\0\n' <"$here/asked" >"$here/asked.nul"
+	(
+		cd "$target" || exit 1
+		# The sums not of what only this host has, which may be much.
+		# shellcheck disable=SC2086,SC2154 # several words, of compare.sh
+		case $2 in
+		listed) named <"$here/asked.nul" ;;
+		whole) find . $records ;;
+		sums) files <"$here/now" | tr '\n\0' '\0\n' | summed 2>"$here/sums.said" || cat "$here/sums.said" >&2 ;;
+		esac
+	) 2>"$here/here.said" | tr '\n\0' '\0\n' >"$here/here.records" &
+	local=$!
+	{
+		ssh -F "$job/ssh_config" cutover-old "cutover-verify $1 $2" <"$here/asked.nul" 2>"$work/said"
+		echo "$?" >"$here/code"
+	} | tr '\n\0' '\0\n' >"$here/there.records"
+	wait "$local"
+	code=$(cat "$here/code")
+	if [ "$code" -eq 0 ] && [ "$(tail -n 1 "$here/there.records")" != cutover-end ]; then code=12; fi
+	if [ "$code" -eq 0 ] && grep -v -e 'No such file or directory$' -e 'Not a directory$' "$here/here.said" >"$work/said"; then code=1; fi
+	if [ "$code" -ne 0 ]; then
+		ended "$1" verify "$code"
+		return 1
+	fi
+	sed '$d' "$here/there.records" >"$here/there.new" && mv "$here/there.new" "$here/there.records"
+}
+
+# files: the regular files of a listing.
+files() {
+	awk 'BEGIN { FS = "\t" } !/^cutover-end\t/ && $(NF - 8) == "f" {
+		path = $1
+		for (i = 2; i <= NF - 9; i++) path = path "\t" $i
+		print path
+	}'
+}
+
+# thorough NUMBER: a pass that is to end with all content compared, and knows of
+# no earlier one, does not believe in size and time where something is there.
+thorough() {
+	here=$work/$1
+	if [ "$(cat "$job/verify")" != checksum ] || [ "$(cat "$here/how")" = changes ] || [ ! -s "$here/quick" ]; then return 0; fi
+	if [ -n "$(ls -A "$(sed -n "${1}p" "$job/targets")")" ]; then
+		cat "$here/quick" >>"$here/sum" && rm "$here/quick"
+	fi
+}
+
+# sums NUMBER: paths of files that have another content here, in "badsums".
+sums() {
+	both "$1" sums || return 1
+	for side in there here; do sort "$work/$1/$side.records" >"$work/$1/$side.agree"; done
+	comm -23 "$work/$1/there.agree" "$work/$1/here.agree" | cut -f2- >"$work/$1/badsums"
+	rm "$work/$1/there.agree" "$work/$1/here.agree"
+}
+
+# agreeing: of records, what has to agree, sorted.
+agreeing() {
+	if [ -s "$job/coarse" ]; then
+		awk 'BEGIN { FS = OFS = "\t" } $7 == "f" { sub(/\..*/, "", $12) } { print }' | cut -f7- | sort
+	else
+		cut -f7- | sort
+	fi
+}
+
+# linked SIDE: those that are names of a file with several.
+linked() { awk -v side="$1" 'BEGIN { FS = "\t" } $2 > 1 && $7 == "f" { print side "\t" $0 }'; }
+
+# unknown RECORDS: the owners that this host does not know.
+unknown() {
+	awk 'BEGIN { FS = "\t" } { if (!u[$3]++) print "passwd\t" $3; if (!g[$4]++) print "group\t" $4 }' "$1" |
+		while IFS=$tab read -r database name; do
+			getent "$database" "$name" >/dev/null 2>&1 || printf '%s\t%s\n' "$database" "$name"
+		done
+}
+
+# doubt NUMBER: the next pass compares what differs by its content and copies it
+# again: its records in the manifest get the mark of those that are not certain.
+doubt() {
+	cut -f2- "$work/$1/differs" >"$work/$1/doubted"
+	gzip -dc "$home/$1.manifest.gz" | awk '
+		BEGIN { FS = OFS = "\t" }
+		part == 1 { doubted[$0] = 1; next }
+		{
+			path = $1
+			for (i = 2; i <= NF - 9; i++) path = path "\t" $i
+			if (path in doubted && $(NF - 6) !~ /r$/) $(NF - 6) = $(NF - 6) "r"
+			print
+		}' part=1 "$work/$1/doubted" part=2 - | gzip -1 >"$work/$1/manifest.new" &&
+		mv "$work/$1/manifest.new" "$home/$1.manifest.gz"
+}
