@@ -23,12 +23,15 @@ type Figure struct {
 
 // Median is the middle one of several durations, of an even number the mean of
 // the two in the middle; 0 of none.
-func Median(durations []time.Duration) time.Duration {
-	n := len(durations)
+func Median(durations []time.Duration) time.Duration { return MedianOf(durations) }
+
+// MedianOf is the same of numbers of any sort.
+func MedianOf[N ~int64 | ~float64](numbers []N) N {
+	n := len(numbers)
 	if n == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(durations))
+	sorted := slices.Sorted(slices.Values(numbers))
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 

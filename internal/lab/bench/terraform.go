@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -75,14 +76,20 @@ func (tf *Terraform) Version(ctx context.Context) (string, error) {
 	return line, err
 }
 
-// Run runs the CLI with settings added to its environment and returns how long
-// it took. Its error has the end of what the CLI said.
-func (tf *Terraform) Run(ctx context.Context, settings []string, args ...string) (time.Duration, error) {
+// Command is the CLI, ready to run with settings added to its environment.
+func (tf *Terraform) Command(ctx context.Context, settings []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, tf.binary, append(args[:1:1], append([]string{"-no-color"}, args[1:]...)...)...)
-	cmd.Dir, cmd.Env = tf.dir, append(tf.env, settings...)
+	cmd.Dir, cmd.Env = tf.dir, append(slices.Clone(tf.env), settings...)
 	// An interrupt is for the CLI to end on, in its own time.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = time.Minute
+	return cmd
+}
+
+// Run runs the CLI with settings added to its environment and returns how long
+// it took. Its error has the end of what the CLI said.
+func (tf *Terraform) Run(ctx context.Context, settings []string, args ...string) (time.Duration, error) {
+	cmd := tf.Command(ctx, settings, args...)
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(began)

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+// TestAccKilledCutover kills Terraform at a random moment of the cutover, with
+// or without the provider, and applies again, while clients write: whatever was
+// acknowledged is on the new host once. CUTOVER_KILL=SEED repeats a run.
+func TestAccKilledCutover(t *testing.T) {
+	if os.Getenv("TF_ACC") == "" {
+		t.Skip("an acceptance test: TF_ACC=1 runs it")
+	}
+	lab.Require(t)
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("CUTOVER_KILL"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	after, whole := time.Duration(random.Int64N(int64(longestApply))), random.IntN(2) == 0
+	t.Logf("CUTOVER_KILL=%d: Terraform is killed after %s, the provider with it: %t", seed, after.Round(time.Millisecond), whole)
+
+	root, work := "../../../..", t.TempDir()
+	t.Chdir(root)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	h, err := boot(ctx, 0, t.Logf)
+	must(t, err)
+	defer func() { must(t, h.lab.Close()) }()
+	p, err := newProvider(ctx, h, ".", work)
+	must(t, err)
+	must(t, p.prepare(ctx))
+	v, err := h.night(ctx, &killed{provider: p, after: after, whole: whole, log: t.Logf}, t.Logf)
+	must(t, err)
+	t.Log(v)
+	if v.outcomes[refused] > 0 {
+		t.Errorf("%d connections were refused", v.outcomes[refused])
+	}
+	if len(v.lost) > 0 || len(v.doubled) > 0 {
+		t.Errorf("lost %s; doubled %s", some(v.lost), some(v.doubled))
+	}
+	if v.acked < 100 {
+		t.Errorf("no more than %d writes were acknowledged", v.acked)
+	}
+	if _, err := p.tf.Run(ctx, nil, append([]string{"plan", "-input=false", "-detailed-exitcode", "-var", "phase=cutover"}, p.arguments...)...); err != nil {
+		t.Errorf("a plan after it is not empty: %v", err)
+	}
+}
+
+// longestApply is about how long the cutover of a small host takes: a kill falls
+// anywhere in it.
+const longestApply = 10 * time.Second
+
+// killed is the provider with a Terraform that is killed in the night.
+type killed struct {
+	*provider
+	after time.Duration
+	whole bool // the provider's process with Terraform's
+	log   func(string, ...any)
+}
+
+func (k *killed) cutover(ctx context.Context) error {
+	cmd := k.tf.Command(ctx, nil, k.phase("cutover")...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := os.CreateTemp("", "cutover-killed-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name())
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out // a file: an orphan that writes to it is not waited for
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err = <-ended:
+	case <-time.After(k.after):
+		target := cmd.Process.Pid
+		if k.whole {
+			target = -target
+		}
+		if err := syscall.Kill(target, syscall.SIGKILL); err != nil {
+			return err
+		}
+		err = <-ended
+	}
+	said, readErr := os.ReadFile(out.Name())
+	if readErr != nil {
+		return readErr
+	}
+	k.log("what was done until then: %v\n%s", err, said[max(0, len(said)-1500):])
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != -1) {
+		return fmt.Errorf("it failed by itself: %w", err)
+	}
+	return k.apply(ctx, "cutover")
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

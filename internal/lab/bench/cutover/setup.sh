@@ -1,0 +1,37 @@
+#!/bin/sh
+# Sets up on either host what the load needs beside what the lab has: WebDAV below the first user's site, and mail
+# servers that many clients, or a busy machine, do not put off.
+#
+#   setup.sh USER
+set -eu
+user=$1
+
+a2enmod -q dav dav_fs
+cat >/etc/apache2/conf-available/load.conf <<DAV
+DavLockDB \${APACHE_LOCK_DIR}/DavLock
+<Directory /home/$user/www/dav>
+	Dav On
+	Require all granted
+</Directory>
+DAV
+ln -sf ../conf-available/load.conf /etc/apache2/conf-enabled/load.conf
+if [ -f /etc/mail/sendmail.mc ]; then
+	# The load average is that of the whole machine below.
+	cat >>/etc/mail/sendmail.mc <<'MC'
+define(`confREFUSE_LA', `10000')dnl
+define(`confQUEUE_LA', `10000')dnl
+define(`confDELAY_LA', `10000')dnl
+MC
+	m4 /etc/mail/sendmail.mc >/etc/mail/sendmail.cf
+	# A filter that takes its time, as those against spam do: at any moment some message is accepted and not delivered.
+	printf ':0fw\n| sleep 1 && cat\n' >"/home/$user/.procmailrc"
+	chown "$user:" "/home/$user/.procmailrc"
+	install -d -o www-data -g www-data "/home/$user/www/dav"
+	service sendmail restart
+fi
+if command -v postconf >/dev/null 2>&1; then
+	# Through relays all clients have one address, and Postfix lets fifty of an address in at a time.
+	postconf -e smtpd_client_connection_count_limit=0
+	service postfix reload
+fi
+service apache2 restart

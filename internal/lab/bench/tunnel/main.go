@@ -1,0 +1,192 @@
+// Command tunnel measures what the ways to the new host cost those who still
+// call the old one: a hand-run `ssh -g -L`, cutover's forward mode and its
+// transparent mode, and beside them the direct way. `make bench-tunnel` runs it.
+//
+// Apache of the new host answers. From the environment: RUNS, how often all take
+// their turns (5); SECONDS, how long one figure is measured each time (3).
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/bench"
+)
+
+//go:embed tunnel.tf
+var configuration string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-tunnel:", err)
+		os.Exit(1)
+	}
+}
+
+// way is a way to the web server of the new host.
+type way struct {
+	subject string // as the figures call it
+	title   string // as the table does
+	host    *lab.Host
+	port    int
+}
+
+const (
+	direct  = "direct"
+	byHand  = "ssh -g -L"
+	forward = "cutover, forward"
+	through = "cutover, transparent"
+)
+
+func run(ctx context.Context) (err error) {
+	sizes := map[string]int{"RUNS": 5, "SECONDS": 3}
+	for name := range sizes {
+		if text := os.Getenv(name); text != "" {
+			if sizes[name], err = strconv.Atoi(text); err != nil || sizes[name] < 1 {
+				return fmt.Errorf("%s is %q, and has to be a number of at least 1", name, text)
+			}
+		}
+	}
+	work, err := os.MkdirTemp("", "cutover-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	started, err := lab.New(ctx, lab.Options{Progress: step})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, started.Close()) }()
+	ways, client, err := set(ctx, started, work)
+	if err != nil {
+		return err
+	}
+
+	took := map[string]map[string][]float64{} // figures by subject and metric
+	for n := range sizes["RUNS"] {
+		step("run %d of %d", n+1, sizes["RUNS"])
+		for _, m := range metrics {
+			// Each run begins with another, so that none has always the same place.
+			for i := range ways {
+				w := ways[(i+n)%len(ways)]
+				value, err := m.measure(ctx, client, w, time.Duration(sizes["SECONDS"])*time.Second)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", w.title, m.name, err)
+				}
+				if took[w.subject] == nil {
+					took[w.subject] = map[string][]float64{}
+				}
+				took[w.subject][m.name] = append(took[w.subject][m.name], value)
+			}
+		}
+	}
+	return report(ways, took)
+}
+
+// set sets up the hosts and all ways.
+func set(ctx context.Context, started *lab.Lab, work string) ([]way, *lab.Client, error) {
+	if err := lab.Build(ctx, step, lab.SysV, lab.Trixie); err != nil {
+		return nil, nil, err
+	}
+	var old, fresh *lab.Host
+	var oldErr, freshErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { old, oldErr = started.StartHost(ctx, "old", lab.SysV) })
+	wg.Go(func() { fresh, freshErr = started.StartHost(ctx, "new", lab.Trixie) })
+	wg.Wait()
+	if err := errors.Join(oldErr, freshErr); err != nil {
+		return nil, nil, err
+	}
+	client, err := started.StartClient(ctx, "client")
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := fresh.Run(ctx, "sh", "-c", `cd /var/www/html && truncate -s 64G large && printf 'A few words.\n' >small &&
+		printf 'MaxKeepAliveRequests 0\nEnableSendfile On\n' >/etc/apache2/conf-enabled/bench.conf && systemctl restart apache2`); err != nil {
+		return nil, nil, err
+	}
+
+	step("starting the tunnels")
+	tf, err := bench.NewTerraform(ctx, started, work, configuration)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := tf.Run(ctx, nil, "apply", "-input=false", "-auto-approve", "-var", "old="+old.Address, "-var", "new="+fresh.Address); err != nil {
+		return nil, nil, err
+	}
+	public, err := old.Run(ctx, "sh", "-c", `ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519 && cat /root/.ssh/id_ed25519.pub`)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := fresh.RunInput(ctx, public, "sh", "-c", "cat >>/root/.ssh/authorized_keys"); err != nil {
+		return nil, nil, err
+	}
+	if _, err := old.RunInput(ctx, fresh.Address+" "+fresh.HostKey+"\n", "sh", "-c",
+		`cat >>/root/.ssh/known_hosts && ssh -f -N -g -L 8001:localhost:80 "$0" >/dev/null 2>&1`, "root@"+fresh.Address); err != nil {
+		return nil, nil, err
+	}
+	return []way{
+		{"direct", "directly to the new host", fresh, 80},
+		{byHand, "`ssh -g -L` by hand", old, 8001},
+		{forward, "cutover, forward mode", old, 8002},
+		{through, "cutover, transparent mode", old, 8003},
+	}, client, old.WaitPorts(ctx, 8001, 8002)
+}
+
+// report prints the table, of medians, and leaves the figures behind.
+func report(ways []way, took map[string]map[string][]float64) error {
+	fmt.Printf("\nMedians of %d runs, taken in turns. Old host: Debian 11, OpenSSH 8.4; new host: Debian 13, OpenSSH 10; both and the client on one machine.\n\n|",
+		len(took[direct][metrics[0].name]))
+	for _, m := range metrics {
+		fmt.Printf(" | %s", m.title)
+	}
+	fmt.Printf(" |\n|---|%s\n", strings.Repeat("---:|", len(metrics)))
+	var figures []bench.Figure
+	median := func(subject, metric string) float64 { return bench.MedianOf(took[subject][metric]) }
+	for _, w := range ways {
+		fmt.Printf("| %s", w.title)
+		for _, m := range metrics {
+			fmt.Printf(" | "+m.format, median(w.subject, m.name))
+			figures = append(figures, bench.Figure{Case: m.name, Subject: w.subject, Metric: m.metric, Value: median(w.subject, m.name), Unit: m.unit})
+		}
+		fmt.Println(" |")
+	}
+	ratio := func(one, other, metric string) float64 { return median(one, metric) / median(other, metric) }
+	hand, slow := ratio(forward, byHand, throughOne), ratio(through, forward, throughOne)
+	figures = append(figures,
+		bench.Figure{Case: throughOne, Subject: forward, Metric: "ratio to " + byHand, Value: hand, Unit: "times as fast"},
+		bench.Figure{Case: throughOne, Subject: through, Metric: "ratio to " + forward, Value: slow, Unit: "times as fast"})
+	fmt.Printf("\nForward mode carries %.2f times what the hand-run tunnel does over one connection; transparent mode %.2f times what forward mode does.\n", hand, slow)
+	name, err := bench.Write("bench-tunnel", figures)
+	if err != nil {
+		return err
+	}
+	fmt.Println("Figures:", name)
+	var missed []error
+	// The two are one program with two ciphers; what is within the noise is as fast.
+	if hand < 0.95 {
+		missed = append(missed, fmt.Errorf("forward mode is slower than the hand-run tunnel: %.2f times as fast", hand))
+	}
+	if slow < 0.1 {
+		missed = append(missed, fmt.Errorf("transparent mode is %.2f times as fast as forward mode, and should be 0.1 times", slow))
+	}
+	return errors.Join(missed...)
+}
+
+var began = time.Now()
+
+func step(format string, args ...any) {
+	fmt.Printf("  [%4.0f s] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+}
