@@ -3,7 +3,7 @@
 //
 // It looks at the host's own files, /etc/passwd, /etc/group and /etc/shadow,
 // and leaves accounts of LDAP, NIS and the like alone. It may import
-// internal/batch and internal/host.
+// internal/batch, internal/host and internal/sh.
 package account
 
 import (

@@ -11,14 +11,23 @@ import (
 	"strings"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/sh"
 )
 
-//go:embed apply.sh
-var applyText string
+var (
+	//go:embed apply.sh
+	applyText string
+	//go:embed together.sh
+	togetherText string
+)
 
 // applyScript changes accounts and then prints the snapshot after the changes,
-// so that a change and its readback are one round trip.
-var applyScript = host.Script{Name: "account/apply.sh", Text: applyText + "\n" + snapshotText}
+// so that a change and its readback are one round trip. The part that makes
+// several at once is in a variable in front: all of it is constant.
+var applyScript = host.Script{
+	Name: "account/apply.sh",
+	Text: "together_script=" + sh.Quote(togetherText) + "\n" + applyText + "\n" + snapshotText,
+}
 
 // Leaving is what becomes of an account that is let go.
 type Leaving string

@@ -378,24 +378,76 @@ begin_creation() {
 	esac
 }
 
-number=0
-left=
-while IFS=: read -r op name uid gid group groups gecos home shell flags lastchange hash numbers; do
-	say "begin $number $name"
-	vacated=1 # whether a group may have lost its last account
-	case $op in
-	create) begin_creation ;;
-	modify) modify ;;
-	keep) give_away "$name" && say completed ;;
-	lock) give_away "$name" && lock ;;
-	remove) remove ;;
-	remove-home) remove -r ;;
+# make_together makes what is plain of several creations in one change of the
+# account files, and leaves their names in $together. vipw takes the locks for
+# it; where it cannot, each is made on its own, and says why.
+make_together() {
+	case $input in
+	create:*"
+create:"*) ;;
+	*) return ;;
 	esac
-	if [ -n "$vacated" ]; then
-		sweep_groups
-		left=1
-	fi
-	say "end $number"
-	number=$((number + 1))
-done
-[ -z "$left" ] || rmdir "$marks/accounts" "$marks/groups" "$marks" 2>/dev/null
+	command -v vipw >/dev/null 2>&1 || return
+	# shellcheck disable=SC2154,SC2016 # the script is put in front of this one, and vipw's shell expands it
+	together=$(say "$input" | TOGETHER=$together_script VISUAL='exec sh -c "$TOGETHER"' EDITOR='exec sh -c "$TOGETHER"' vipw -q 2>/dev/null)
+}
+
+# was_made_together says what came of a creation among $together.
+was_made_together() {
+	case "
+$together
+" in
+	*"
+done $name
+"*) ;;
+	*) return 1 ;;
+	esac
+	vacated=
+	say made
+	case "
+$together" in
+	*"
+homeless $name
+"*)
+		out=$(say "$together" | awk -v name="$name" '$1 != "|" { hers = $0 == "homeless " name; next } hers { print substr($0, 3) }')
+		code=12
+		complain useradd -m "$name"
+		;;
+	*) say completed ;;
+	esac
+}
+
+each() {
+	number=0
+	left=
+	while IFS=: read -r op name uid gid group groups gecos home shell flags lastchange hash numbers; do
+		say "begin $number $name"
+		vacated=1 # whether a group may have lost its last account
+		case $op in
+		create) was_made_together || begin_creation ;;
+		modify) modify ;;
+		keep) give_away "$name" && say completed ;;
+		lock) give_away "$name" && lock ;;
+		remove) remove ;;
+		remove-home) remove -r ;;
+		esac
+		if [ -n "$vacated" ]; then
+			sweep_groups
+			left=1
+		fi
+		say "end $number"
+		number=$((number + 1))
+	done
+	[ -z "$left" ] || rmdir "$marks/accounts" "$marks/groups" "$marks" 2>/dev/null
+}
+
+together=
+# A printf of its own keeps the shell from putting hashes into an argument.
+case $(command -v printf) in
+printf)
+	input=$(cat)
+	make_together
+	say "$input" | each
+	;;
+*) each ;;
+esac

@@ -30,6 +30,9 @@ func newSandbox(t *testing.T) sandbox {
 	s.write("bin/useradd", record+useraddRefuses+"for name; do :; done\nprintf '%s:x:1500:1500::/h:/bin/sh\\n' \"$name\" >>\"$SANDBOX/etc/passwd\"\n", 0o755)
 	s.write("bin/groupadd", record+"for name; do :; done\nprintf '%s:x:1600:\\n' \"$name\" >>\"$SANDBOX/etc/group\"\n", 0o755)
 	s.write("bin/chpasswd", record+"cat >>\"$SANDBOX/passwords\"\n", 0o755)
+	// Without a lock nothing is made together; and this machine's own vipw is
+	// never to be called.
+	s.write("bin/vipw", "#!/bin/sh\nexit 1\n", 0o755)
 	s.write("bin/getent", "#!/bin/sh\nawk -F: -v key=\"$2\" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' \"$SANDBOX/etc/$1\" \"$SANDBOX/ldap/$1\"\n", 0o755)
 	s.write("ldap/passwd", "lena:x:5001:5001::/home/lena:/bin/sh\n", 0o644)
 	s.write("ldap/group", "", 0o644)
