@@ -83,9 +83,12 @@ fi
 if command -v proftpd >/dev/null 2>&1; then
 	conf=/etc/proftpd/proftpd.conf
 	[ -f "$conf" ] || conf=/etc/proftpd.conf
-	if ! grep -qi '^[[:blank:]]*UseFtpUsers[[:blank:]]\{1,\}off' "$conf" 2>/dev/null; then
+	settings=$(cat "$conf" "${conf%/*}"/conf.d/*.conf 2>/dev/null)
+	if ! printf '%s\n' "$settings" | grep -qi '^[[:blank:]]*UseFtpUsers[[:blank:]]\{1,\}off'; then
 		list deny /etc/ftpusers
-	elif ! denied_by_pam proftpd; then
+	elif ! printf '%s\n' "$settings" | grep -qi '^[[:blank:]]*AuthOrder[[:blank:]]\{1,\}mod_auth_pam\.c\*' || ! denied_by_pam proftpd; then
+		# Whom PAM refuses, ProFTPD looks up in /etc/shadow, unless PAM has the
+		# last word: the star (proftpd.org/docs/modules/mod_core.html#AuthOrder).
 		echo "open proftpd $conf"
 	fi
 fi

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
-	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
@@ -148,38 +147,6 @@ func TestAccLoginLockEndsWithItsTimeout(t *testing.T) {
 				},
 				Config: lockConfig(w, host, `  users = ["lisa"]`),
 				Check:  check(t, func() error { return keptOut(w, host, "lisa", "") }),
-			},
-		},
-	})
-}
-
-// A host without /etc/ftpusers, and with the configuration of a ProFTPD.
-func TestAccLoginLockInProftpdsList(t *testing.T) {
-	w := labWorld(t)
-	host := w.bookworm
-	untouched(t, host)
-	sshUsers(t, host, "lena", "lone")
-	t.Cleanup(func() {
-		run(t, host, "sh", "-c", "rm -rf /usr/local/sbin/proftpd /etc/proftpd; gpasswd -d lone lena >/dev/null 2>&1 || :")
-	})
-	run(t, host, "sh", "-c", "mkdir /etc/proftpd && printf '#!/bin/sh\n' >/usr/local/sbin/proftpd && chmod 755 /usr/local/sbin/proftpd && usermod -aG lena lone")
-	conf := func(text string) func() {
-		return func() { run(t, host, "sh", "-c", `printf "$1" >/etc/proftpd/proftpd.conf`, "sh", text) }
-	}
-	resource.Test(t, resource.TestCase{
-		ProtoV6ProviderFactories: inProcess,
-		Steps: []resource.TestStep{
-			{PreConfig: conf("UseFtpUsers off\n"), Config: lockConfig(w, host, `  groups = ["lena"]`), ExpectError: regexp.MustCompile(`(?s)proftpd\s+looks\s+up\s+no\s+list`)},
-			{
-				PreConfig: conf("UseFtpUsers on\n"),
-				Config:    lockConfig(w, host, `  groups = ["lena"]`), // with its members by passwd and by group
-				Check:     check(t, func() error { return prints(host, "lena\nlone", "grep", "-v", "^#", "/etc/ftpusers") }),
-			},
-			{ // taken away with the whole file
-				PreConfig:        func() { run(t, host, "rm", "/etc/ftpusers") },
-				Config:           lockConfig(w, host, `  groups = ["lena"]`),
-				ConfigPlanChecks: actionOn(lockAddress, plancheck.ResourceActionUpdate),
-				Check:            check(t, func() error { return prints(host, "lena\nlone", "grep", "-v", "^#", "/etc/ftpusers") }),
 			},
 		},
 	})

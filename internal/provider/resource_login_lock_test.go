@@ -125,8 +125,8 @@ func curl(w *world, user, url string) (string, error) {
 
 // ftp wants a user to be let in by FTP, or not.
 func ftp(w *world, host *lab.Host, user string, in bool) error {
-	if host.Kind != lab.SysV {
-		return nil // it alone has an FTP server
+	if host.Kind != lab.SysV && host.Kind != lab.Web {
+		return nil // no FTP server
 	}
 	_, err := curl(w, user, "ftp://"+host.Address+"/")
 	if in != (err == nil) || err != nil && !strings.Contains(err.Error(), "530") {

@@ -73,7 +73,7 @@ func serverOf(host *lab.Host) (name, directory, ending string) {
 	return "apache", "/etc/apache2", ".conf"
 }
 
-// page asks a host for the start page of a site.
+// page asks a host for the start page of a site, or for "site/path".
 func page(w *world, host *lab.Host, scheme, name string) (status int, location, body string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -87,7 +87,10 @@ func page(w *world, host *lab.Host, scheme, name string) (status int, location, 
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+name+"/", nil)
+	if !strings.Contains(name, "/") {
+		name += "/"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+name, nil)
 	if err != nil {
 		return 0, "", "", err
 	}

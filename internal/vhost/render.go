@@ -154,7 +154,7 @@ func apacheBody(p *printer, s Site, server *Server) {
 	if s.PHPSocket != "" {
 		p.line("DirectoryIndex index.php index.html")
 		p.block(`<FilesMatch "\.php$">`, "</FilesMatch>", func() {
-			p.line(`SetHandler "proxy:unix:%s|fcgi://localhost/"`, s.PHPSocket)
+			p.line(`SetHandler "proxy:unix:%s|fcgi://localhost"`, s.PHPSocket)
 		})
 	}
 	apacheLogs(p, s)
