@@ -52,7 +52,7 @@ verify() {
 	fi
 	say verified "$1" $((compared)) "$meanwhile" "$differing"
 	if [ "$differing" -gt 0 ]; then
-		sort "$here/differs" | head -n 50 | tr '\0' '?' | sed "s/^/differs$tab$1$tab/" >>"$job/result"
+		sort -t "$tab" -k 2 "$here/differs" | head -n 50 | tr '\0' '?' | sed "s/^/differs$tab$1$tab/" >>"$job/result"
 		doubt "$1"
 	fi
 	rm -f "$here/there.records" "$here/here.records"
