@@ -3,7 +3,7 @@
 #
 # In $home are for each path, by its number: N.manifest.gz, the listing of the
 # last pass; N.pending, records that passes brought perhaps which did not end
-# well. In $work/N are the lists of this pass. A line of a list is a path, in
+# well; and "ended", which was touched when the last pass ended. In $work/N are the lists of this pass. A line of a list is a path, in
 # which a NUL stands for a line end.
 
 job=$1
@@ -21,8 +21,13 @@ compare() {
 	: >"$here/quick"
 	# The listing comes unsorted, so that the old host need not sort it.
 	{ ssh -F "$job/ssh_config" cutover-old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } |
-		tr '\n\0' '\0\n' | sort >"$here/now"
+		tr '\n\0' '\0\n' | sort >"$here/now" 2>"$job/unsorted"
+	sorted=$?
 	code=$(cat "$here/code")
+	if [ "$sorted" -ne 0 ] && [ "$code" = 0 ]; then
+		sed "s/^/said$tab$1$tab/" "$job/unsorted" >>"$job/result" # there may be no room for more beside the lists
+		code=1
+	fi
 	trailer=$(tail -n 1 "$here/now")
 	# It is whole where it has its end, and the tree's own directory.
 	case $trailer in "cutover-end$tab"*"$tab"*) ;; *) [ "$code" -ne 0 ] || code=12 ;; esac
@@ -34,7 +39,7 @@ compare() {
 	trailer=${trailer#cutover-end"$tab"}
 	kinds=${trailer#*"$tab"} began=${trailer%%"$tab"*}
 	echo "$began" >"$here/began"
-	figures "$1" &
+	{ figures "$1" && : >"$here/listed"; } &
 	echo "$!" >"$here/figuring"
 
 	known=
@@ -42,6 +47,7 @@ compare() {
 	if [ ! -f "$home/$1.manifest.gz" ]; then
 		how=first
 	elif ! gzip -dc "$home/$1.manifest.gz" >"$here/was" 2>/dev/null; then
+		if gzip -t "$home/$1.manifest.gz" 2>/dev/null; then return 1; fi # it is the disk
 		how=lost
 		: >"$here/was"
 	elif [ "$(root_of "$here/was")" != "$(root_of "$here/now")" ]; then
@@ -63,16 +69,18 @@ compare() {
 	say how "$1" "$how"
 	echo "$how" >"$here/how"
 
-	comm -23 "$here/was" "$here/now" >"$here/before"
+	# On a full disk any of these may end half-done, and what a list lacks would
+	# never be copied.
+	comm -23 "$here/was" "$here/now" >"$here/before" || return 1
 	if [ "$how" = untrusted ]; then
 		known=
-		cp "$here/now" "$here/new"
+		cp "$here/now" "$here/new" || return 1
 	else
-		comm -13 "$here/was" "$here/now" >"$here/new"
+		comm -13 "$here/was" "$here/now" >"$here/new" || return 1
 	fi
 	rm "$here/was"
 	if [ -s "$home/$1.pending" ] && [ "$how" != other ]; then
-		gzip -dc "$home/$1.pending" 2>/dev/null | sed "s/\$/$tab?/" >>"$here/before"
+		gzip -dc "$home/$1.pending" 2>/dev/null | sed "s/\$/$tab?/" >>"$here/before" || return 1
 	fi
 	other_names "$1" || return 1
 	changes=$(awk -v out="$here" -v known="$known" -f "$job/classify.awk" part=1 "$here/before" part=2 "$here/new" part=3 "$here/names") || return 1
@@ -157,23 +165,46 @@ remember_attempt() {
 			BEGIN { FS = OFS = "\t" }
 			!/^cutover-end\t/ && $(NF - 6) + 0 >= racy { $(NF - 6) = $(NF - 6) "r" }
 			{ print }' "$work/$1/new"
-	} | sort -u | gzip -1 >"$home/$1.pending.new"
-	mv "$home/$1.pending.new" "$home/$1.pending"
+	} | sort -u >"$work/$1/attempt" && gzip -1 <"$work/$1/attempt" >"$home/$1.pending.new" &&
+		mv "$home/$1.pending.new" "$home/$1.pending"
 }
 
 # remember NUMBER: the pass has done its work.
 remember() {
-	mv "$work/$1/manifest.gz" "$home/$1.manifest.gz"
+	mv "$work/$1/manifest.gz" "$home/$1.manifest.gz" || return 1
 	rm -f "$home/$1.pending"
 }
 
+# shortage NUMBER: where the target's disk is full, how much of what was to be
+# copied is not there yet, and how much room there is.
+shortage() {
+	grep -a "^said$tab$1$tab" "$job/result" | grep -a -q -e 'No space left on device' -e 'Disk quota exceeded' || return 0
+	target=$(sed -n "${1}p" "$job/targets")
+	# Read from the list and passed on at once: there may be no room for more files.
+	set -- "$1" "$target" "$(awk 'BEGIN { FS = "\t" } /^cutover-end\t/ { next } $(NF - 8) == "f" { path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i; print path }' "$work/$1/new" |
+		tr '\n\0' '\0\n' |
+		(cd "$target" && xargs -0 sh -c 'find "$@" -prune -printf "%p\t%s\t%T@\0" 2>/dev/null; :' sh) | tr '\n\0' '\0\n' |
+		awk 'BEGIN { FS = "\t" }
+			part == 1 { path = $1; for (i = 2; i <= NF - 2; i++) path = path "\t" $i; size[path] = $(NF - 1); time[path] = int($NF); next }
+			/^cutover-end\t/ { next }
+			$(NF - 8) == "f" {
+				path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i
+				if (size[path] == $(NF - 5) && time[path] == int($(NF - 4)) || seen[$(NF - 7)]++) next
+				files++; bytes += $(NF - 5)
+			}
+			END { printf "%.0f\t%d", bytes, files }' part=1 - part=2 "$work/$1/new")"
+	say short "$1" "$3" "$(df -Pk "$2" | awk 'END { print $(NF - 2) }')"
+}
+
 # only_vanished NUMBER: whether all that rsync complained of is that files are
-# not there any more (exit codes 23 and 24 of rsync(1)).
+# not there any more, or not as what they were (exit codes 23 and 24 of rsync(1)).
 only_vanished() {
 	grep -a "^ran$tab$1$tab" "$job/result" | awk -F "$tab" '$4 != 0 && $4 != 23 && $4 != 24 { bad = 1 } END { exit bad }' || return 1
 	! grep -a "^said$tab$1$tab" "$job/result" | grep -a -v \
 		-e "^said$tab$1$tab\$" -e 'rsync error: ' -e 'rsync warning: ' -e ' has vanished: ' \
-		-e 'link_stat ".*" failed: No such file or directory (2)' | grep -q .
+		-e 'link_stat ".*" failed: No such file or directory (2)' -e 'link_stat ".*" failed: Not a directory (20)' \
+		-e 'send_files failed to open ".*": Not a directory (20)' \
+		-e 'send_files failed to open ".*": Too many levels of symbolic links (40)' | grep -q .
 }
 
 # remove NUMBER: takes away what an earlier pass of the chain has brought and
@@ -182,16 +213,20 @@ remove() {
 	here=$work/$1
 	target=$(sed -n "${1}p" "$job/targets")
 	mode=$(cat "$job/delete")
-	cat "$here/gone" "$here/turned" 2>/dev/null >"$here/candidates"
-	if [ "$mode" = none ]; then cat "$here/turned" 2>/dev/null >"$here/candidates"; fi
+	{
+		if [ "$mode" != none ] && [ -f "$here/gone" ]; then cat "$here/gone"; fi &&
+			if [ -f "$here/turned" ]; then cat "$here/turned"; fi
+	} >"$here/candidates" || return 1
 	[ -s "$here/candidates" ] || return 0
 	# What of it is there, and as what.
 	awk 'BEGIN { FS = "\t" } { path = $1; for (i = 2; i <= NF - 3; i++) path = path "\t" $i; print path }' "$here/candidates" |
-		sort -u | tr '\n\0' '\0\n' >"$here/asked"
-	(cd "$target" && xargs -0 sh -c 'find "$@" -prune -printf "%p\t%y\t%s\t%T@\0" 2>/dev/null; :' sh <"$here/asked") |
-		tr '\n\0' '\0\n' >"$here/there"
-	# shellcheck disable=SC2046 # three numbers
-	set -- "$1" $(awk -v out="$here" -f "$job/verdict.awk" part=1 "$here/there" part=2 "$here/candidates")
+		sort -u | tr '\n\0' '\0\n' >"$here/asked" || return 1
+	(cd "$target" && xargs -0 sh -c 'find "$@" -prune -printf "%p\t%y\t%s\t%T@\t%C@\0" 2>/dev/null; :' sh <"$here/asked") |
+		tr '\n\0' '\0\n' >"$here/there" || return 1
+	last=$(find "$home/ended" -printf '%C@' 2>/dev/null)
+	verdict=$(awk -v out="$here" -v last="$last" -f "$job/verdict.awk" part=1 "$here/there" part=2 "$here/candidates") || return 1
+	# shellcheck disable=SC2086 # three numbers
+	set -- "$1" $verdict
 	say deleted "$@"
 	if [ -f "$here/kept" ]; then head -n 10 "$here/kept" | tr '\0' '?' | sed "s/^/kept$tab$1$tab/" >>"$job/result"; fi
 	if [ "$mode" = trash ]; then aside=$trash/$1; else aside=; fi
@@ -202,6 +237,8 @@ remove() {
 		if [ -f "$here/dirs" ]; then
 			sort -r "$here/dirs" | tr '\n\0' '\0\n' | xargs -0 sh "$job/remove.sh" "$target" "$aside" dirs
 		fi
-	} 2>"$work/said"
-	if [ -s "$work/said" ]; then ended "$1" delete 1; fi
+	} 2>"$work/said" || :
+	[ -s "$work/said" ] || return 0
+	ended "$1" delete 1
+	return 1
 }

@@ -322,6 +322,25 @@ func TestVanishedFiles(t *testing.T) {
 	r.same()
 }
 
+// What changed between its listing and the copying is here as no listing ever
+// said, and goes all the same when it is gone there.
+func TestGoneAfterItChangedUnderThePass(t *testing.T) {
+	r := newRig(t)
+	t.Setenv("source", r.source)
+	r.sh(`mkdir tmp; echo 1 >tmp/mail; echo 1 >f; echo 1 >own`)
+	r.failing = `case $* in *--server*) echo 'and more' >>"$source/tmp/mail"; rm -f "$source/f"; mkdir -p "$source/f" ;; esac`
+	if _, said, code := r.pass(); code != 0 {
+		t.Fatalf("code %d: %s", code, said)
+	}
+	r.failing = ""
+	r.sh(`rm -r tmp f own; echo 2 >>"$target/own"; mv "$target/own" "$target/x"; mv "$target/x" "$target/own"; ls -l "$target/tmp/mail"`)
+	if p := r.mustPass(); p.deleted != 1 || p.kept != 1 || strings.Join(p.keptExamples, " ") != "own" {
+		t.Errorf("%+v", p)
+	}
+	r.sh(`test ! -e "$target/tmp"; test ! -e "$target/f"; rm "$target/own"; touch -r . "$target"`)
+	r.same()
+}
+
 // A listing with a hole would make all in the hole look deleted.
 func TestAListingThatBrokeOffDeletesNothing(t *testing.T) {
 	for name, failing := range map[string]string{

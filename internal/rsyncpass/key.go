@@ -38,8 +38,9 @@ func (l plan) admit(ctx context.Context, from host.Host, public string) error {
 // cleanupTime bounds the cleaning up, which goes on after a cancellation.
 const cleanupTime = time.Minute
 
-// dismiss keeps the key out again, also when ctx has ended.
-func (l plan) dismiss(ctx context.Context, from host.Host) error {
+// dismiss keeps the key out again, also when ctx has ended: the one given, or, for
+// "", that of any pass of the chain.
+func (l plan) dismiss(ctx context.Context, from host.Host, key string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
 	unlock, err := keyFiles.lock(ctx, from.Name())
@@ -47,7 +48,11 @@ func (l plan) dismiss(ctx context.Context, from host.Host) error {
 		return err
 	}
 	defer unlock()
-	if _, err = from.Run(ctx, host.Sh(keysScript, "dismiss", l.chain)); err != nil {
+	args := []string{"dismiss", l.chain}
+	if key != "" {
+		args = append(args, key)
+	}
+	if _, err = from.Run(ctx, host.Sh(keysScript, args...)); err != nil {
 		return fmt.Errorf("the key of the pass may still be let in on host %q, by the line that ends in %s; "+
 			"the next apply takes it away, or do so by hand: %w", from.Name(), l.comment, err)
 	}

@@ -7,7 +7,9 @@
 #       SERVE     the text of the forced command
 #       EXCLUDES  what serve.sh leaves out of its listings
 #       PATH...   what may be read
-#   dismiss CHAIN
+#   dismiss CHAIN [KEY]
+#       KEY       second field of the public key: another one's line, that of the
+#                 chain's next pass, stays
 #
 # Both take away first what passes left behind that were cut off: those of the
 # same chain, and any whose time is over.
@@ -62,6 +64,12 @@ with() {
 	printf '%s\n' "$2"
 }
 
+# mark_of CHAIN prints the key in the line of that chain.
+mark_of() {
+	file=$(cat "$base/pass-$1/file" 2>/dev/null) && [ -f "$file" ] || return 0
+	awk -v mark="cutover-pass-$1" '$NF == mark { print $(NF - 1); exit }' "$file"
+}
+
 forget() {
 	old=$base/pass-$1
 	[ -d "$old" ] || return 0
@@ -76,7 +84,16 @@ forget() {
 	rm -rf "$old"
 }
 
-forget "$chain"
+there=$(mark_of "$chain")
+case $action in
+admit)
+	# Two that see to the same pass let its key in once.
+	key=${6% *}
+	if [ -n "$there" ] && [ "$there" = "${key##* }" ]; then exit 0; fi
+	forget "$chain"
+	;;
+*) if [ -z "$there" ] || [ "${3:-$there}" = "$there" ]; then forget "$chain"; fi ;;
+esac
 now=$(date +%s)
 for other in "$base"/pass-*; do
 	until=$(cat "$other/until" 2>/dev/null) || continue

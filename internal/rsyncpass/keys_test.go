@@ -114,8 +114,9 @@ func TestKeysOfOthersStay(t *testing.T) {
 		}
 		k.admit("aaa", "%h/.ssh/authorized_keys", never)
 		k.admit("bbb", "%h/.ssh/authorized_keys", never)
-		k.admit("aaa", "%h/.ssh/authorized_keys", never) // after a run that was cut off
-		k.has(file, others+"\n"+line("bbb")+"\n"+line("aaa")+"\n")
+		another := strings.Replace(line("aaa"), "AAAA", "EEEE", 1) // after a run that was cut off
+		k.do("admit", "aaa", k.name, k.home, "%h/.ssh/authorized_keys", another, never, serveText, "", "/home")
+		k.has(file, others+"\n"+line("bbb")+"\n"+another+"\n")
 		k.do("dismiss", "aaa")
 		k.has(file, others+"\n"+line("bbb")+"\n")
 		k.do("dismiss", "bbb")
@@ -165,5 +166,25 @@ func TestKeyLockOfTheDead(t *testing.T) {
 	k.admit("aaa", "keys", never)
 	k.has(k.home+"/keys", line("aaa")+"\n")
 	k.do("dismiss", "aaa")
+	k.nothingLeft()
+}
+
+// Whoever has seen a pass to its end takes its key away and not that of the next,
+// which may be under way; and two that see to one pass let its key in once.
+func TestKeyOfAnotherPassStays(t *testing.T) {
+	t.Parallel()
+	k := newKeyHost(t, []string{"sh"})
+	file := k.home + "/.ssh/authorized_keys"
+	k.admit("aaa", ".ssh/authorized_keys", never)
+	k.do("dismiss", "aaa", "BBBB")
+	k.has(file, line("aaa")+"\n")
+	if err := os.WriteFile(k.base+"/pass-aaa/want-1", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k.admit("aaa", ".ssh/authorized_keys", never)
+	if _, err := os.Stat(k.base + "/pass-aaa/want-1"); err != nil {
+		t.Errorf("letting the same key in again has taken away what its pass uses: %v", err)
+	}
+	k.do("dismiss", "aaa", `AAAA\n`)
 	k.nothingLeft()
 }

@@ -1,7 +1,6 @@
 package rsyncpass
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +19,9 @@ type witness struct {
 	survey   survey
 	plan     plan
 	show     func(status string) // may be nil
+	// key is that of the pass that this run has seen, where it is known. When that
+	// pass is over, the next of the chain may be under way, with a key of its own.
+	key string
 }
 
 // verdict is what the ending of one step of a path means.
@@ -30,7 +32,7 @@ type verdict struct {
 }
 
 // outcome says what a job that is over has done, and what went wrong with it.
-func (w witness) outcome(ctx context.Context, state job.State) (Result, error) {
+func (w witness) outcome(state job.State) (Result, error) {
 	r, err := parseReport(state.Result, len(w.pass.Paths))
 	if err != nil {
 		return Result{}, err
@@ -39,7 +41,7 @@ func (w witness) outcome(ctx context.Context, state job.State) (Result, error) {
 	var failed []error
 	for i, each := range r.paths {
 		for _, end := range each.failures {
-			v := w.judge(ctx, i, end)
+			v := w.judge(i, end, each.short)
 			result.Vanished += v.vanished
 			result.Warnings = append(result.Warnings, v.warnings...)
 			if v.err != nil {
@@ -60,6 +62,8 @@ func (w witness) outcome(ctx context.Context, state job.State) (Result, error) {
 	switch {
 	case state.Phase == job.Died:
 		failed = append(failed, fmt.Errorf("the pass was killed on host %q, or the host was restarted under it; apply again: the pass goes on where it stopped", w.to.Name()))
+	case state.Code != 0 && len(failed) == 0 && fullDisk.MatchString(state.Errors):
+		failed = append(failed, fmt.Errorf("%s. It said:%s", w.noRoom(), complaints(state.Errors)))
 	case state.Code != 0 && len(failed) == 0:
 		failed = append(failed, fmt.Errorf("the pass ended with exit code %d on host %q. It said:%s", state.Code, w.to.Name(), complaints(state.Errors)))
 	}
@@ -111,12 +115,14 @@ const (
 )
 
 var (
-	vanishedLine = regexp.MustCompile(`(?m)^(file|directory) has vanished: |^rsync: .*link_stat ".*" failed: No such file or directory \(2\)`)
-	fullDisk     = regexp.MustCompile(`No space left on device|Disk quota exceeded`)
+	// Also where what is there now is of another kind.
+	vanishedLine = regexp.MustCompile(`(?m)^(file|directory) has vanished: |^rsync: .*link_stat ".*" failed: (No such file or directory \(2\)|Not a directory \(20\))` +
+		`|^rsync: .*send_files failed to open ".*": (Not a directory \(20\)|Too many levels of symbolic links \(40\))`)
+	fullDisk = regexp.MustCompile(`No space left on device|Disk quota exceeded`)
 )
 
 // judge says what it means how a step of path number i ended.
-func (w witness) judge(ctx context.Context, i int, end ending) verdict {
+func (w witness) judge(i int, end ending, short shortage) verdict {
 	exit := &host.ExitError{Host: w.to.Name(), Command: "rsync (" + end.what + ")", Code: end.code, Stderr: end.stderr}
 	source, target := w.pass.Paths[i].Source, w.pass.Paths[i].target()
 	said := complaints(end.stderr)
@@ -125,6 +131,8 @@ func (w witness) judge(ctx context.Context, i int, end ending) verdict {
 		return verdict{vanished: vanished, err: &failure{fmt.Sprintf(format, args...) + said + w.seeLog(), exit}}
 	}
 	switch {
+	case (end.what == "delete" || end.what == "list") && fullDisk.MatchString(end.stderr):
+		return fail("%s. It said:", w.noRoom())
 	case end.what == "delete":
 		return fail("not all that is gone from %s on host %q could be taken away on host %q. It said:", source, w.from.Name(), w.to.Name())
 	case end.what == "verify" && end.code != exitSSH && end.code != exitStream:
@@ -138,15 +146,15 @@ func (w witness) judge(ctx context.Context, i int, end ending) verdict {
 		}
 		return verdict{vanished: max(vanished, 1), warnings: []string{note + "; a later pass sees to it"}}
 	}
+	if (end.code == exitPartial || end.code == exitFileIO) && fullDisk.MatchString(end.stderr) {
+		return fail("the file system of %s on host %q is full%s. What was there before is as it was. "+
+			"Make room and apply again: the pass goes on where it stopped. rsync said:", target, w.to.Name(), short)
+	}
 	switch end.code {
 	case exitPartial:
 		return fail("a part of %s could not be copied from host %q to %q (rsync's exit code 23); all the rest was. rsync said:",
 			source, w.from.Name(), w.to.Name())
 	case exitFileIO:
-		if fullDisk.MatchString(end.stderr) {
-			return fail("the file system of %s on host %q is full%s. Make room and apply again: the pass goes on where it stopped. rsync said:",
-				target, w.to.Name(), w.missing(ctx, i))
-		}
 		return fail("rsync could not read or write files while it copied %s to host %q (its exit code 11). It said:", source, w.to.Name())
 	case exitSSH, exitSocketIO, exitStream, exitTimeout, exitConnTimeout, exitSignalled:
 		return fail("the connection from host %q to host %q broke off while %s was copied (exit code %d). "+
@@ -178,16 +186,10 @@ func (w witness) seeLog() string {
 	return fmt.Sprintf("\nThe whole log is %s on host %q.", LogPath(w.pass.ID), w.to.Name())
 }
 
-// missing says how much did not fit, as far as that can be found out.
-func (w witness) missing(ctx context.Context, i int) string {
-	ctx, cancel := context.WithTimeout(ctx, measureTime)
-	defer cancel()
-	one := Pass{Paths: w.pass.Paths[i : i+1], Excludes: w.pass.Excludes}
-	there, here, err := one.measure(ctx, w.from, w.to)
-	if err != nil || there[0][0] <= here[0][0] {
-		return ""
-	}
-	return fmt.Sprintf(": %s of %s are still to come", size(there[0][0]-here[0][0]), size(there[0][0]))
+// noRoom says that the pass could not write down what it has to know.
+func (w witness) noRoom() string {
+	return fmt.Sprintf("host %q has no room left for the lists and the trash of the pass, below %s. "+
+		"Nothing is lost by that; make room there and apply again: the pass goes on where it stopped", w.to.Name(), base)
 }
 
 // unreachable says why the new host could not reach the old one with its key.

@@ -29,6 +29,7 @@ clean() {
 	rm -f "$job/key" "$job/key.pub" "$job/public"
 	rm -rf "$work"
 	rm -f "$state/passes/$id.status"
+	: >"$home/ended"
 	rmdir "$trash" "$state/trash/$id" "$state/trash" 2>/dev/null
 }
 trap clean EXIT
@@ -95,6 +96,7 @@ ended() {
 }
 
 rm -f "$job/result"
+say key "$(cut -d ' ' -f 2 "$job/key.pub")"
 failed=0
 count=$(wc -l <"$job/targets")
 number=0
@@ -116,10 +118,14 @@ while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	number=$((number + 1))
 	here=$work/$number
 	status "copying path $number of $count$([ -s "$job/progress" ] || echo "; see $log")"
-	remember_attempt "$number"
+	if ! remember_attempt "$number"; then
+		failed=1
+		say end "$number" "$(date +%s)"
+		break
+	fi
 	thorough "$number"
-	remove "$number"
-	bad=0
+	bad=0 whole=1
+	remove "$number" || whole=
 	# Symbolic links come after, and alone: a list that names what lies below a
 	# directory must not bring a link in this directory's place.
 	pull "$number" new "$here/quick" --no-links || bad=1
@@ -130,7 +136,15 @@ while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	sort -u "$here/root" >"$here/self" 2>/dev/null
 	pull "$number" root "$here/self" '--exclude=*' || bad=1
 	wait "$(cat "$here/figuring")"
-	if [ "$bad" = 0 ] || only_vanished "$number"; then remember "$number"; else failed=1; fi
+	# What has not been done, or cannot be remembered, is for the next pass.
+	if [ -z "$whole" ] || [ ! -f "$here/listed" ]; then
+		failed=1
+	elif [ "$bad" = 0 ] || only_vanished "$number"; then
+		remember "$number" || failed=1
+	else
+		failed=1
+		shortage "$number"
+	fi
 	cat "$here/figures" >>"$job/result"
 	say end "$number" "$(date +%s)"
 done

@@ -9,6 +9,7 @@ import (
 
 // report is what the job of a pass has left in its result, line by line:
 //
+//	key      second field of the pass's public key
 //	begin    path, seconds since 1970
 //	how      path, "first", "changes", or why everything was looked at again:
 //	         "lost" (the manifest), "other" (another tree), "untrusted"
@@ -21,6 +22,7 @@ import (
 //	said     path, line of stderr
 //	ran      path, what ("list", "delete", "verify", or the name of an rsync), exit code
 //	seen     path, entries, files, directories, links, special, bytes
+//	short    path, bytes and files that did not find room, KiB that are free
 //	end      path, seconds since 1970
 //	verified path, entries compared, how many the old host has changed meanwhile,
 //	         how many differ
@@ -44,12 +46,24 @@ type pathReport struct {
 	deletedBytes  int64
 	kept          int64
 	keptExamples  []string
+	short         shortage
 	failures      []ending
 	saidSoFar     []string
 	seen, started bool
 
 	verified, meanwhile, differing int64
 	differs                        []string // "./path: reason"
+}
+
+// shortage is what a full disk has kept out.
+type shortage struct{ bytes, files, freeKiB int64 }
+
+func (s shortage) String() string {
+	if s.files == 0 {
+		return ""
+	}
+	missing := max(0, s.bytes/1024-s.freeKiB)
+	return fmt.Sprintf(": %s in %d files are still to come, %s are free, and so %s are missing", size(s.bytes/1024), s.files, size(s.freeKiB), size(missing))
 }
 
 // ending is a step of a path that did not end with exit code 0.
@@ -70,6 +84,8 @@ func parseReport(text string, paths int) (report, error) {
 		line = strings.TrimSuffix(line, "\n")
 		what, rest, _ := strings.Cut(line, "\t")
 		switch what {
+		case "key":
+			continue
 		case "trash":
 			r.trashKiB = figure(rest)
 			continue
@@ -90,6 +106,16 @@ func parseReport(text string, paths int) (report, error) {
 		r.paths[at-1].take(what, value)
 	}
 	return r, nil
+}
+
+// keyOf is the key that a result names, or "".
+func keyOf(result string) string {
+	for line := range strings.Lines(result) {
+		if key, ok := strings.CutPrefix(line, "key\t"); ok {
+			return strings.TrimSpace(key)
+		}
+	}
+	return ""
 }
 
 func (p *pathReport) take(what, value string) {
@@ -113,6 +139,8 @@ func (p *pathReport) take(what, value string) {
 		p.changes = at(0)
 	case "deleted":
 		p.deleted, p.deletedBytes, p.kept = at(0), at(1), at(2)
+	case "short":
+		p.short = shortage{at(0), at(1), at(2)}
 	case "kept":
 		p.keptExamples = append(p.keptExamples, strings.TrimPrefix(value, "./"))
 	case "verified":

@@ -85,7 +85,7 @@ func Run(ctx context.Context, from, to host.Host, p Pass, show func(status strin
 	result.FromRsync, result.ToRsync, result.LogPath = s.old.rsync.version, s.new.rsync.version, LogPath(p.ID)
 	result.Warnings = append(warnings, result.Warnings...)
 	if done {
-		err = errors.Join(err, l.dismiss(ctx, from))
+		err = errors.Join(err, l.dismiss(ctx, from, w.key))
 	}
 	if err == nil && p.MaxChanges > 0 && result.Changes > p.MaxChanges {
 		err = fmt.Errorf("the pass is done, but it found %d changes since the last pass of the chain, more than max_changes allows (%d): "+
@@ -97,7 +97,7 @@ func Run(ctx context.Context, from, to host.Host, p Pass, show func(status strin
 
 // run has the job of the chain do the pass. done is false while a job may still
 // need the key.
-func (w witness) run(ctx context.Context) (done bool, result Result, err error) {
+func (w *witness) run(ctx context.Context) (done bool, result Result, err error) {
 	name := w.plan.job()
 	token := w.pass.digest() + " " + w.pass.ID
 	started := false
@@ -157,7 +157,7 @@ func (w witness) run(ctx context.Context) (done bool, result Result, err error) 
 		if !same || !started && w.pass.Final {
 			continue
 		}
-		result, err = w.outcome(ctx, state)
+		result, err = w.outcome(state)
 		return true, result, err
 	}
 }
@@ -236,10 +236,13 @@ func (w witness) start(ctx context.Context) error {
 var errOutOfSight = errors.New("the pass goes on without being watched")
 
 // see sees a job of ours to its end, or cancels it when ctx ends.
-func (w witness) see(ctx context.Context, state job.State) (job.State, error) {
+func (w *witness) see(ctx context.Context, state job.State) (job.State, error) {
 	name, token := w.plan.job(), state.Token
 	state, err := w.admitAndFollow(ctx, token)
 	if err == nil {
+		if key := keyOf(state.Result); key != "" {
+			w.key = key
+		}
 		return state, nil
 	}
 	_, ran := host.ExitCode(err)
@@ -271,7 +274,7 @@ func (w witness) sources() string {
 }
 
 // admitAndFollow lets the job's key in where it waits for that, and follows it.
-func (w witness) admitAndFollow(ctx context.Context, token string) (job.State, error) {
+func (w *witness) admitAndFollow(ctx context.Context, token string) (job.State, error) {
 	name := w.plan.job()
 	state, err := job.Follow(ctx, w.to, name, "public", w.progress)
 	if err != nil || state.Phase != job.Running && state.Phase != job.Starting || state.File == "" {
@@ -281,6 +284,7 @@ func (w witness) admitAndFollow(ctx context.Context, token string) (job.State, e
 	if !strings.HasPrefix(dir, "/") || len(strings.Fields(public)) != 3 {
 		return state, &failure{text: fmt.Sprintf("on host %q: the job %s gave no directory and key; it gave:\n%s", w.to.Name(), name, state.File)}
 	}
+	w.key = strings.Fields(public)[1]
 	if err := w.plan.admit(ctx, w.from, public); err != nil {
 		return state, &failure{err.Error(), err}
 	}
@@ -361,8 +365,5 @@ func (l plan) endJob(ctx context.Context, from, to host.Host, id string) error {
 			return err
 		}
 	}
-	return l.dismiss(ctx, from)
+	return l.dismiss(ctx, from, "")
 }
-
-// measureTime bounds the search for the size of what did not fit.
-const measureTime = 2 * time.Minute

@@ -87,7 +87,7 @@ var thePass = Pass{ID: "ab12", Paths: []Path{{Source: "/home"}, {Source: "/var/m
 const (
 	surveyOld = "rsyncpass/survey_old.sh root '' new.example.net /home /var/mail"
 	surveyNew = "rsyncpass/survey_new.sh /home /var/spool/mail"
-	ran       = "begin\t1\t1795442400\nhow\t1\tchanges\nchanges\t1\t7\nstat\t1\tNumber of regular files transferred: 4\nstat\t1\tTotal bytes sent: 10\nstat\t1\tTotal bytes received: 90\n" +
+	ran       = "key\tCCCC\nbegin\t1\t1795442400\nhow\t1\tchanges\nchanges\t1\t7\nstat\t1\tNumber of regular files transferred: 4\nstat\t1\tTotal bytes sent: 10\nstat\t1\tTotal bytes received: 90\n" +
 		"ran\t1\tnew\t0\nseen\t1\t10\t8\t2\t0\t0\t5000\nend\t1\t1795442405\n"
 )
 
@@ -183,7 +183,7 @@ func TestRun(t *testing.T) {
 	expectStart(t, from, to, thePass)
 	to.Expect(look(5, "")).Prints("phase running\ntoken " + thePass.token() + "\nstatus copying path 1 of 2\n")
 	expectResult(to, thePass, 0, ran+strings.ReplaceAll(ran, "\t1\t", "\t2\t")+"trash\t12\n")
-	from.Expect(dismissal)
+	from.Expect(dismissalOf)
 	var shown []string
 	result, err := Run(context.Background(), from, to, thePass, func(status string) { shown = append(shown, status) })
 	if err != nil {
@@ -245,7 +245,10 @@ ServerAliveCountMax 4
 
 func init() { unattended = 0 }
 
-const dismissal = "rsyncpass/keys.sh dismiss " + chain
+const (
+	dismissal   = "rsyncpass/keys.sh dismiss " + chain
+	dismissalOf = dismissal + " CCCC"
+)
 
 // A pass that another run has begun is taken over, where it does the same; a
 // last pass runs once more, for that one may have begun too early.
@@ -333,7 +336,7 @@ func TestTakingOver(t *testing.T) {
 			from, to := twoHosts(t)
 			begin(from, to)
 			c.expect(t, from, to)
-			from.Expect(dismissal)
+			from.Expect(dismissalOf)
 			if result, err := Run(context.Background(), from, to, c.pass, nil); err != nil || result.Total.Files != 10 {
 				t.Errorf("%+v, %v", result, err)
 			}
@@ -391,37 +394,38 @@ func TestEndings(t *testing.T) {
 	vanished := "file has vanished: \"/home/anna/mail/new/1\"\nrsync: [sender] link_stat \"/home/x\" failed: No such file or directory (2)\nrsync error: some files/attrs were not transferred (code 23) at main.c\n"
 	const unknown = "unknown\tuser\tanna\t12\nunknown\tgroup\tmail\t1\n"
 	tests := map[string]struct {
-		pass     Pass
-		what     string
-		code     int // of the step
-		stderr   string
-		more     string // of the result
-		measured bool
-		warns    string
-		says     []string
+		pass   Pass
+		what   string
+		code   int // of the step
+		stderr string
+		more   string // of the result
+		warns  string
+		says   []string
 	}{
-		"vanished":       {thePass, "new", 23, vanished, "", false, "2 files of /home", nil},
-		"vanished final": {final, "new", 24, vanished, "", false, "", []string{"2 files of /home on host \"old\" went away", "still writes"}},
+		"vanished":       {thePass, "new", 23, vanished, "", "2 files of /home", nil},
+		"vanished final": {final, "new", 24, vanished, "", "", []string{"2 files of /home on host \"old\" went away", "still writes"}},
 		"partial": {thePass, "new", 23, "rsync: [sender] read errors mapping \"/home/a\": Input/output error (5)\nrsync error: some files/attrs were not transferred (code 23)\n", "",
-			false, "", []string{"a part of /home could not be copied", "Input/output error", "passes/ab12.log"}},
-		"full": {thePass, "new", 11, "rsync: [receiver] write failed on \"/home/a\": No space left on device (28)\nrsync error: error in file IO (code 11)\n", "",
-			true, "", []string{"the file system of /home on host \"new\" is full: 97.7 MiB of 195.3 MiB are still to come", "No space left"}},
+			"", []string{"a part of /home could not be copied", "Input/output error", "passes/ab12.log"}},
+		"full": {thePass, "new", 11, "rsync: [receiver] write failed on \"/home/a\": No space left on device (28)\nrsync error: error in file IO (code 11)\n", "short\t1\t102400000\t7\t1000\n",
+			"", []string{"the file system of /home on host \"new\" is full: 97.7 MiB in 7 files are still to come, 1000 KiB are free, and so 96.7 MiB are missing", "No space left"}},
+		"no room for a directory": {thePass, "new", 23, "rsync: [generator] recv_generator: mkdir \"/home/a\" failed: No space left on device (28)\n", "", "", []string{"the file system of /home on host \"new\" is full."}},
+		"no room for lists":       {thePass, "list", 1, "sort: write failed: No space left on device\n", "", "", []string{"no room left for the lists and the trash", "/var/lib/cutover", "No space left"}},
 		"network": {thePass, "new", 12, "rsync: connection unexpectedly closed (1234 bytes received so far) [receiver]\nrsync error: error in rsync protocol data stream (code 12)\n", "",
-			false, "", []string{"the connection from host \"new\" to host \"old\" broke off", "connection unexpectedly closed"}},
-		"ssh":     {thePass, "list", 255, "Timeout, server 192.0.2.1 not responding.\n", "", false, "", []string{"broke off", "not responding"}},
-		"listing": {thePass, "list", 1, "find: './x': Permission denied\n", "", false, "", []string{"could not be listed as a whole, so nothing was copied", "Permission denied"}},
-		"delete":  {thePass, "delete", 1, "rm: cannot remove './x': Read-only file system\n", "", false, "", []string{"not all that is gone from /home", "Read-only"}},
-		"usage":   {thePass, "new", 1, "rsync: --foo: unknown option\n", "", false, "", []string{"exit code 1", "unknown option"}},
-		"changes": {few, "new", 0, "", "", false, "", []string{"the pass is done, but it found 7 changes", "max_changes allows (6)"}},
-		"owners": {thePass, "new", 0, "", unknown, false, "", []string{
+			"", []string{"the connection from host \"new\" to host \"old\" broke off", "connection unexpectedly closed"}},
+		"ssh":     {thePass, "list", 255, "Timeout, server 192.0.2.1 not responding.\n", "", "", []string{"broke off", "not responding"}},
+		"listing": {thePass, "list", 1, "find: './x': Permission denied\n", "", "", []string{"could not be listed as a whole, so nothing was copied", "Permission denied"}},
+		"delete":  {thePass, "delete", 1, "rm: cannot remove './x': Read-only file system\n", "", "", []string{"not all that is gone from /home", "Read-only"}},
+		"usage":   {thePass, "new", 1, "rsync: --foo: unknown option\n", "", "", []string{"exit code 1", "unknown option"}},
+		"changes": {few, "new", 0, "", "", "", []string{"the pass is done, but it found 7 changes", "max_changes allows (6)"}},
+		"owners": {thePass, "new", 0, "", unknown, "", []string{
 			`host "new" does not know these owners of files in the paths: user anna (12 files), group mail (1 files)`, `Create them on "new" first`}},
-		"owners to warn of": {warn, "new", 0, "", unknown, false, "user anna (12 files)", nil},
-		"lost manifest":     {thePass, "new", 0, "", "how\t1\tlost\n", false, "cannot be read any more; everything was compared anew", nil},
-		"other tree":        {thePass, "new", 0, "", "how\t1\tother\n", false, "another directory", nil},
-		"kind":              {thePass, "new", 0, "", "kind\t1\tnfs4\nhow\t1\tuntrusted\n", false, "of the kind nfs4", nil},
-		"final and first":   {final, "new", 0, "", "how\t1\tfirst\n", false, "no earlier pass over the same paths, targets and excludes has brought /home", nil},
-		"kept":              {thePass, "new", 0, "", "deleted\t1\t0\t0\t1\nkept\t1\t./a\n", false, "stay on the new one, where they have been changed since: a", nil},
-		"garbage":           {thePass, "new", 0, "", "stat\t9\tx\n", false, "", []string{"a result that cannot be read"}},
+		"owners to warn of": {warn, "new", 0, "", unknown, "user anna (12 files)", nil},
+		"lost manifest":     {thePass, "new", 0, "", "how\t1\tlost\n", "cannot be read any more; everything was compared anew", nil},
+		"other tree":        {thePass, "new", 0, "", "how\t1\tother\n", "another directory", nil},
+		"kind":              {thePass, "new", 0, "", "kind\t1\tnfs4\nhow\t1\tuntrusted\n", "of the kind nfs4", nil},
+		"final and first":   {final, "new", 0, "", "how\t1\tfirst\n", "no earlier pass over the same paths, targets and excludes has brought /home", nil},
+		"kept":              {thePass, "new", 0, "", "deleted\t1\t0\t0\t1\nkept\t1\t./a\n", "stay on the new one, where they have been changed since: a", nil},
+		"garbage":           {thePass, "new", 0, "", "stat\t9\tx\n", "", []string{"a result that cannot be read"}},
 	}
 	for what, test := range tests {
 		t.Run(what, func(t *testing.T) {
@@ -439,11 +443,7 @@ func TestEndings(t *testing.T) {
 				exit = 0 // the pass counts as done, and its manifest as good
 			}
 			expectResult(to, test.pass, exit, result.String())
-			if test.measured {
-				from.Expect("rsyncpass/measure.sh /home").Prints("measured\t1\t200000\t50\n")
-				to.Expect("rsyncpass/measure.sh /home").Prints("measured\t1\t100000\t50\n")
-			}
-			from.Expect(dismissal)
+			from.Expect(dismissalOf)
 			got, err := Run(context.Background(), from, to, test.pass, nil)
 			if (err == nil) != (len(test.says) == 0) {
 				t.Fatalf("error %v", err)
@@ -467,7 +467,7 @@ func TestEndings(t *testing.T) {
 		expectStart(t, from, to, thePass)
 		to.Expect(look(5, "")).Prints("phase died\ntoken " + thePass.token() + "\nresult begin\t1\t1795442400\n")
 		to.Expect("job/job.sh remove " + name + " '" + thePass.token() + "'")
-		from.Expect(dismissal)
+		from.Expect(dismissalOf)
 		if _, err := Run(context.Background(), from, to, thePass, nil); err == nil || !strings.Contains(err.Error(), "was killed on host \"new\"") {
 			t.Errorf("error %v", err)
 		}
@@ -502,7 +502,7 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 			to.Expect("ssh -F "+jobDir+"/ssh_config cutover-old cutover-hello").Exits(255, stderr)
 			to.Expect(cancel)
 			to.Expect(remove)
-			from.Expect(dismissal)
+			from.Expect(dismissalOf)
 			_, err := Run(context.Background(), from, to, thePass, nil)
 			if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "192.0.2.1:22") || !strings.Contains(err.Error(), strings.TrimSpace(stderr)) {
 				t.Errorf("%s: error %v", stderr, err)
@@ -515,7 +515,7 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 		from, to := twoHosts(t)
 		expectStart(t, from, to, thePass)
 		expectResult(to, thePass, 0, ran)
-		from.Expect(dismissal).Fails(lost)
+		from.Expect(dismissalOf).Fails(lost)
 		_, err := Run(context.Background(), from, to, thePass, nil)
 		if !errors.Is(err, lost) || !strings.Contains(err.Error(), "may still be let in on host \"old\", by the line that ends in cutover-pass-"+chain) {
 			t.Errorf("error %v", err)
@@ -528,7 +528,7 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 		expectStart(t, from, to, thePass)
 		to.Expect(cancel)
 		to.Expect(remove)
-		from.Expect(dismissal)
+		from.Expect(dismissalOf)
 		_, err := Run(ctx, from, &cancelOn{recorded: to, command: "put", cancel: stop}, thePass, nil)
 		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was cancelled while it copied /home") {
 			t.Errorf("error %v", err)

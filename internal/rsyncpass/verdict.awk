@@ -1,8 +1,11 @@
 # Decides what is removed from the new host: what is there as a pass brought it.
 # What has been changed there since stays.
 #
-#   part 1   what is there now: path type size mtime
+#   part 1   what is there now: path type size mtime ctime
 #   part 2   records of "gone" and "turned": path type size mtime
+#   last     when the last pass of the chain ended, by this host's clock. What has
+#            not been touched since is as a pass has brought it, also where the
+#            source has changed between its listing and the copying
 #
 # Writes paths into out "/take", those of one directory together, into out
 # "/dirs", and into out "/kept". Prints "count bytes kept".
@@ -17,10 +20,22 @@ function same_time(here, there) {
 	return here ~ /\.0*$/ && substr(here, 1, index(here, ".") - 1) == substr(there, 1, index(there, ".") - 1)
 }
 BEGIN { FS = "\t" }
-part == 1 { split_record(); types[path] = type; sizes[path] = size; times[path] = mtime; next }
+part == 1 {
+	ctime = $NF
+	sub(/\t[^\t]*$/, "")
+	split_record()
+	if (ctime + 0 <= last + 0) untouched[path] = 1
+	types[path] = type; sizes[path] = size; times[path] = mtime
+	next
+}
 {
 	split_record()
 	if (!(path in types) || path in done) next
+	if (path in untouched) {
+		type = types[path]
+		size = sizes[path]
+		mtime = times[path]
+	}
 	if (types[path] != type) {
 		odd[path] = 1
 		next

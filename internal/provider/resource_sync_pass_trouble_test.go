@@ -1,0 +1,205 @@
+package provider_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
+)
+
+// A target that is full in mid-pass, and then a host that has no room for the
+// pass's own lists: the pass says so, what was there stays as it was, and the
+// next apply goes on.
+func TestAccSyncPassFullDisk(t *testing.T) {
+	w := labWorld(t)
+	name, host := w.sysv.Name, w.sysv
+	passTrees(t, w, host)
+	run(t, w.trixie, "sh", "-c", "mkdir /srv/second && mount -t tmpfs -o size=16m none /srv/second")
+	t.Cleanup(func() {
+		run(t, w.trixie, "sh", "-c", "for dir in /srv/second /var/lib/cutover; do ! mountpoint -q $dir || umount $dir; done")
+	})
+	run(t, host, "sh", "-c", "head -c 2000000 /dev/urandom >/srv/second/large")
+	const base = "  excludes = [\"*.tmp\", \"/staying\"]\n"
+	before := ""
+	const sums = "cd /srv/second && sha256sum file large && stat -c '%n %Y %U %a' file large"
+	same := check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) })
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{Config: passConfig(w, name, base), Check: same},
+			{
+				PreConfig: func() {
+					before = run(t, w.trixie, "sh", "-c", sums)
+					run(t, host, "sh", "-c", "cd /srv/second && head -c 6000000 /dev/urandom >large && mkdir more && for n in 1 2 3; do echo $n >more/$n; done")
+					go func() { // once the large file is on its way, somebody else takes the room
+						err := eventually(time.Minute, func() error {
+							_, err := w.trixie.Run(context.Background(), "sh", "-c", "cd /srv/second && ls -A | grep '^[.]large' && { cat /dev/zero >filler 2>/dev/null || true; }")
+							return err
+						})
+						if err != nil {
+							t.Error(err)
+						}
+					}()
+				},
+				Config:      passConfig(w, name, base+"  bandwidth_limit = 1500\n  triggers = { again = 1 }\n"),
+				ExpectError: regexp.MustCompile(`(?s)file\s+system\s+of\s+/srv/second\s+on\s+host\s+"new"\s+is\s+full:\s+5859\s+KiB\s+in\s+4\s+files\s+are\s+still\s+to\s+come.*\s+are\s+missing\..*No\s+space\s+left`),
+			},
+			{
+				PreConfig: func() {
+					if now := run(t, w.trixie, "sh", "-c", sums); now != before {
+						t.Errorf("what was there before was\n%s\nand is\n%s", before, now)
+					}
+					if err := w.keyGone(t, host); err != nil {
+						t.Error(err)
+					}
+					run(t, w.trixie, "rm", "/srv/second/filler")
+				},
+				Config: passConfig(w, name, base+"  triggers = { again = 1 }\n"),
+				Check:  same,
+			},
+			{
+				PreConfig: func() {
+					run(t, host, "sh", "-c", "cd /srv/second && rm more/1 && seq 1 4000 | while read -r n; do : >\"more/a file with a name of some length $n\"; done")
+					run(t, w.trixie, "mount", "-t", "tmpfs", "-o", "size=400k", "none", "/var/lib/cutover")
+				},
+				Config:      passConfig(w, name, base+"  triggers = { again = 2 }\n"),
+				ExpectError: regexp.MustCompile(`(?s)host\s+"new"\s+has\s+no\s+room\s+left\s+for\s+the\s+lists.*No\s+space\s+left`),
+			},
+			{
+				PreConfig: func() { run(t, w.trixie, "umount", "/var/lib/cutover") },
+				Config:    passConfig(w, name, base+"  triggers = { again = 2 }\n"),
+				Check:     same,
+			},
+		},
+	})
+}
+
+// swapping changes, without a pause, directories and files of a tree for
+// symbolic links that lead to $2, and back.
+const swapping = `cd "$1" || exit 1
+until [ -e ../stop ]; do
+	for kind in link directory file link empty; do
+		for d in d e/d f; do
+			mv -T "$d" ../old.$$ 2>/dev/null
+			case $kind in
+			link) ln -s "$2" "$d" ;;
+			directory) mkdir "$d"; echo hostile >"$d/1"; echo hostile >"$d/3"; mkdir "$d/sub"; echo hostile >"$d/sub/2" ;;
+			empty) mkdir "$d" ;;
+			file) echo hostile >"$d" ;;
+			esac
+			rm -rf ../old.$$
+			sleep 0.0"$(od -An -N1 -tu1 /dev/urandom | tr -d ' ')"
+		done
+	done
+done >/dev/null 2>&1`
+
+// A user of the old host who swaps directories for symbolic links while passes
+// run makes root on the new host write nowhere else, with systemd there to
+// confine the job and without.
+func TestAccSyncPassHostileSwaps(t *testing.T) {
+	w := labWorld(t)
+	for _, pair := range [][2]*lab.Host{{w.sysv, w.trixie}, {w.bookworm, w.sysv}} {
+		from, to := pair[0], pair[1]
+		t.Run(from.Name+" to "+to.Name, func(t *testing.T) {
+			untouched(t, from)
+			untouched(t, to)
+			for _, h := range []*lab.Host{from, to} {
+				t.Cleanup(func() { run(t, h, "rm", "-rf", "/srv/hostile", "/srv/outside") })
+				run(t, h, "sh", "-c", "mkdir -p /srv/outside/sub && cd /srv/outside && for f in 1 2 3 sub/1 sub/2; do echo outside >$f; done")
+			}
+			const show = "cd /srv/outside && find . -printf '%p %y %m %u %T@ %C@ %i\\n' | sort && cat 1 2 3 sub/1 sub/2"
+			before := run(t, to, "sh", "-c", show)
+			run(t, from, "sh", "-c", "mkdir -p /srv/hostile/tree/e && cd /srv/hostile/tree && for n in $(seq 1 200); do echo $n >e/$n; done")
+
+			pool := host.NewPool(hostConfig(w, from), hostConfig(w, to))
+			defer pool.Close()
+			old, err := pool.Host(from.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			there, err := pool.Host(to.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := rsyncpass.Pass{ID: "hostile", Paths: []rsyncpass.Path{{Source: "/srv/hostile/tree"}}}
+			var swaps sync.WaitGroup
+			stop := sync.OnceFunc(func() {
+				run(t, from, "touch", "/srv/hostile/stop")
+				swaps.Wait()
+			})
+			defer stop()
+			swaps.Go(func() {
+				if _, err := from.Run(context.Background(), "sh", "-c", swapping, "sh", "/srv/hostile/tree", "/srv/outside"); err != nil {
+					t.Error(err)
+				}
+			})
+			ended := map[string]int{}
+			for n := range 5 {
+				// How it ends is the hostile user's choice; what it writes to is not.
+				_, err := rsyncpass.Run(context.Background(), old, there, p, nil)
+				ended[firstLine(err)]++
+				if now := run(t, to, "sh", "-c", show); now != before {
+					t.Fatalf("pass %d wrote outside of its target:\n%s", n, linesWithout(now, before))
+				}
+			}
+			t.Log(ended)
+			stop()
+			p.Final = true
+			if _, err := rsyncpass.Run(context.Background(), old, there, p, nil); err != nil {
+				t.Error(err)
+			}
+			if now := run(t, to, "sh", "-c", show); now != before {
+				t.Errorf("the last pass wrote outside of its target:\n%s", linesWithout(now, before))
+			}
+			one, other := run(t, from, "sh", "-c", soakShow, "sh", "/srv/hostile/tree"), run(t, to, "sh", "-c", soakShow, "sh", "/srv/hostile/tree")
+			if one != other {
+				t.Errorf("the trees differ; only the old host has\n%s\nonly the new\n%s", linesWithout(one, other), linesWithout(other, one))
+			}
+			if err := rsyncpass.Forget(context.Background(), old, there, p, true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Two Terraforms that each run a pass over the same paths, at the same moment,
+// take turns; neither spoils what the other knows of the chain.
+func TestAccSyncPassTwoAtOnce(t *testing.T) {
+	w := labWorld(t)
+	soakWorld(t, w)
+	cli := sync.OnceValues(func() (string, error) { return buildProvider(t.TempDir()) })
+	one, other := newSoak(t, w, 1000, false, cli), newSoak(t, w, 1000, false, cli)
+	run(t, w.sysv, "sh", "-c", soakTree, "sh", one.source)
+	run(t, w.sysv, "sh", "-c", `mkdir "$1/excluded"`, "sh", one.source)
+	for round := range 2 {
+		if round > 0 {
+			one.change()
+		}
+		p, q := one.pass(""), other.pass("")
+		p.Final = round > 0
+		// The same pass twice is one pass that both may see the end of; a last one
+		// and another are two.
+		first, second := one.apply(p, fmt.Sprint(round)), other.apply(q, fmt.Sprint(round))
+		if err := errors.Join(first.err(), second.err()); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		one.compare(round)
+	}
+	one.end()
+	one.compare(2)
+	other.end()
+	run(t, w.sysv, "rm", "-rf", "/srv/soak")
+	run(t, w.trixie, "rm", "-rf", "/srv/soak")
+	if err := w.keyGone(t, w.sysv); err != nil {
+		t.Error(err)
+	}
+}
