@@ -186,11 +186,18 @@ func sweep(ctx context.Context, progress func(string, ...any)) error {
 	}
 	var failed []error
 	for _, entry := range entries {
+		dir := filepath.Join(stateDir, "run", entry.Name())
+		if _, mark, ok := strings.Cut(entry.Name(), removing); ok {
+			_, pid, _ := strings.Cut(mark, "-")
+			if _, err := os.Stat("/proc/" + pid); err != nil {
+				failed = append(failed, os.RemoveAll(dir))
+			}
+			continue
+		}
 		index, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
-		dir := filepath.Join(stateDir, "run", entry.Name())
 		if _, err := os.Stat(filepath.Join(dir, "kept")); err == nil {
 			continue
 		}
@@ -224,8 +231,19 @@ func teardown(ctx context.Context, index int) error {
 	if err := removeLink(ctx, index); err != nil {
 		return err
 	}
-	return os.RemoveAll(dir)
+	// Under another name, for removing takes a while: with its lock removed and
+	// its files not, the directory would look like that of a process that is gone;
+	// somebody else would remove it, and a third have a lab of that number, whose
+	// files were removed here.
+	gone := fmt.Sprintf("%s%s%d-%d", dir, removing, time.Now().UnixNano(), os.Getpid())
+	if err := os.Rename(dir, gone); err != nil {
+		return err
+	}
+	return os.RemoveAll(gone)
 }
+
+// removing is in the name of the directory of a lab that is no more.
+const removing = ".removing-"
 
 // cgroupOf is the control group of a lab, below the root of the hierarchy.
 func cgroupOf(index int) string { return fmt.Sprintf("cutover-lab/%d", index) }

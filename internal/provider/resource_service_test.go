@@ -132,10 +132,11 @@ func TestAccServiceDeliversFirst(t *testing.T) {
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{{
 				PreConfig: func() {
-					run(t, host, "sh", "-c", `for n in 1 2 3 4 5 6; do printf 'Subject: Number %s\n\nText\n' "$n" | sendmail drained@example.test || exit 1; done`)
+					run(t, host, "sh", "-c", `for n in 1 2 3 4 5 6; do printf 'Subject: Number %s\n\nText\n' "$n" | sendmail drained@example.test || exit 1; done
+						for n in 7 8; do printf 'Subject: Number %s\n\nText\n' "$n" | sendmail -Am -odq drained@example.test || exit 1; done # not even tried`)
 				},
 				Config: serviceConfig(w, name, fmt.Sprintf("name = %q\nrunning = false\non_destroy = \"restore\"", mailService[name])),
-				Check:  is(host, "6", "sh", "-c", "grep -c '^Subject: Number' /home/drained/got"),
+				Check:  is(host, "8", "sh", "-c", "grep -c '^Subject: Number' /home/drained/got"),
 			}},
 		})
 	})

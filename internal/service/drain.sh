@@ -77,7 +77,7 @@ drain_last() {
 	sendmail)
 		# Those alone that nobody has tried to deliver yet, however busy the host.
 		if [ "$(undelivered sendmail)" -gt 0 ]; then
-			bounded sendmail -OQueueLA=1000000 -OMinQueueAge=1d -q
+			bounded sendmail -OQueueLA=1000000 -OMinQueueAge=1d -qf
 		fi
 		;;
 	postfix)

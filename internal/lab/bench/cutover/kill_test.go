@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ func TestAccKilledCutover(t *testing.T) {
 		}
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
-	after, whole := time.Duration(random.Int64N(int64(longestApply))), random.IntN(2) == 0
-	t.Logf("CUTOVER_KILL=%d: Terraform is killed after %s, the provider with it: %t", seed, after.Round(time.Millisecond), whole)
+	after, whole := time.Duration(random.Int64N(int64(longestCutover))), random.IntN(2) == 0
+	t.Logf("CUTOVER_KILL=%d: Terraform is killed %s after it begins to change something, the provider with it: %t", seed, after.Round(time.Millisecond), whole)
 
 	root, work := "../../../..", t.TempDir()
 	t.Chdir(root)
@@ -61,9 +62,9 @@ func TestAccKilledCutover(t *testing.T) {
 	}
 }
 
-// longestApply is about how long the cutover of a small host takes: a kill falls
-// anywhere in it.
-const longestApply = 10 * time.Second
+// longestCutover is about how long a small host's takes from its hold to its
+// tunnel: a kill falls anywhere in it.
+const longestCutover = 6 * time.Second
 
 // killed is the provider with a Terraform that is killed in the night.
 type killed struct {
@@ -88,9 +89,21 @@ func (k *killed) cutover(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	select {
-	case err = <-ended:
-	case <-time.After(k.after):
+	var due <-chan time.Time
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+wait:
+	for {
+		select {
+		case err = <-ended:
+			break wait
+		case <-look.C:
+			if said, _ := os.ReadFile(out.Name()); due == nil && bytes.Contains(said, []byte("Creating...")) {
+				due = time.After(k.after)
+			}
+			continue
+		case <-due:
+		}
 		target := cmd.Process.Pid
 		if k.whole {
 			target = -target
@@ -99,6 +112,7 @@ func (k *killed) cutover(ctx context.Context) error {
 			return err
 		}
 		err = <-ended
+		break
 	}
 	said, readErr := os.ReadFile(out.Name())
 	if readErr != nil {

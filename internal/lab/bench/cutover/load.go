@@ -64,7 +64,7 @@ var sorts = []sort{
 	{"smtp", 25, 50 * time.Millisecond, sendMessage, true},
 	{"submission", 587, 500 * time.Millisecond, greetSubmission, false},
 	{"imap", 143, 200 * time.Millisecond, openInbox, false},
-	{"pop3", 110, 500 * time.Millisecond, countMail, false},
+	{"pop3", 110, 500 * time.Millisecond, greetPOP3, false},
 }
 
 // load is clients that know only the old address. They come at a fixed pace,
@@ -231,10 +231,10 @@ func (l *load) dial(ctx context.Context, port int) (net.Conn, error) {
 	return conn, nil
 }
 
-// user picks a user by the number in an id.
-func (l *load) user(id string) string {
+// pick picks a user by the number in an id.
+func pick(users []string, id string) string {
 	number, _ := strconv.Atoi(id[strings.LastIndexByte(id, '-')+1:])
-	return l.users[number%len(l.users)]
+	return users[number%len(users)]
 }
 
 func getPage(ctx context.Context, l *load, _ string) (string, error) {

@@ -14,7 +14,7 @@ import (
 // server does it. Without an error it was answered 250.
 func sendMessage(ctx context.Context, l *load, id string) (string, error) {
 	return l.smtp(ctx, 25, func(c *textproto.Conn) error {
-		to := l.user(id) + "@example.test"
+		to := pick(l.users, id) + "@example.test"
 		for _, step := range []struct {
 			code int
 			line string
@@ -86,17 +86,17 @@ func putOff(err error) error {
 }
 
 // openInbox is a short session of IMAP: it logs in, opens the inbox, so that
-// new mail in it is not new any more, and leaves.
+// new mail in it is not new any more, and leaves. A few users have it: the first
+// session in a large inbox keeps a server busy that nobody has asked before.
 func openInbox(ctx context.Context, l *load, id string) (string, error) {
-	user := l.user(id)
+	user := pick(l.users[:5], id)
 	return l.lines(ctx, 143, "* OK", [][2]string{
 		{"a LOGIN " + user + " " + lab.Password(user), "a OK"}, {"b SELECT INBOX", "b OK"}, {"c LOGOUT", "c OK"},
 	})
 }
 
-func countMail(ctx context.Context, l *load, id string) (string, error) {
-	user := l.user(id)
-	return l.lines(ctx, 110, "+OK", [][2]string{{"USER " + user, "+OK"}, {"PASS " + lab.Password(user), "+OK"}, {"STAT", "+OK"}, {"QUIT", "+OK"}})
+func greetPOP3(ctx context.Context, l *load, _ string) (string, error) {
+	return l.lines(ctx, 110, "+OK", [][2]string{{"CAPA", "+OK"}, {"QUIT", "+OK"}})
 }
 
 // lines talks in lines: each that is said has an answer that begins as given;
@@ -132,7 +132,7 @@ func (l *load) lines(ctx context.Context, port int, greeting string, dialogue []
 			if strings.HasPrefix(line, each[1]) {
 				break
 			}
-			if strings.HasPrefix(line, tag+" ") || strings.HasPrefix(line, "-ERR") || strings.HasPrefix(line, "* BYE") && i < len(dialogue)-1 {
+			if strings.HasPrefix(line, tag+" ") || strings.HasPrefix(line, "* BYE") && i < len(dialogue)-1 {
 				return by, &notNow{line}
 			}
 		}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Sets up on either host what the load needs beside what the lab has: WebDAV below the first user's site, and mail
-# servers that many clients, or a busy machine, do not put off.
+# that takes its time, and a mail server that many clients do not put off.
 #
 #   setup.sh USER
 set -eu
@@ -15,19 +15,11 @@ DavLockDB \${APACHE_LOCK_DIR}/DavLock
 </Directory>
 DAV
 ln -sf ../conf-available/load.conf /etc/apache2/conf-enabled/load.conf
-if [ -f /etc/mail/sendmail.mc ]; then
-	# The load average is that of the whole machine below.
-	cat >>/etc/mail/sendmail.mc <<'MC'
-define(`confREFUSE_LA', `10000')dnl
-define(`confQUEUE_LA', `10000')dnl
-define(`confDELAY_LA', `10000')dnl
-MC
-	m4 /etc/mail/sendmail.mc >/etc/mail/sendmail.cf
+if [ -d /etc/mail ]; then
 	# A filter that takes its time, as those against spam do: at any moment some message is accepted and not delivered.
 	printf ':0fw\n| sleep 1 && cat\n' >"/home/$user/.procmailrc"
 	chown "$user:" "/home/$user/.procmailrc"
 	install -d -o www-data -g www-data "/home/$user/www/dav"
-	service sendmail restart
 fi
 if command -v postconf >/dev/null 2>&1; then
 	# Through relays all clients have one address, and Postfix lets fifty of an address in at a time.
