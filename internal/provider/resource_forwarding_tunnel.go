@@ -40,6 +40,9 @@ type forwardingTunnelModel struct {
 	Mode            types.String   `tfsdk:"mode"`
 	Ports           types.List     `tfsdk:"ports"`
 	Forwards        types.List     `tfsdk:"forwards"`
+	InitiateFrom    types.String   `tfsdk:"initiate_from"`
+	FromAddress     types.String   `tfsdk:"from_address"`
+	FromPort        types.Int64    `tfsdk:"from_port"`
 	ToAddress       types.String   `tfsdk:"to_address"`
 	ToPort          types.Int64    `tfsdk:"to_port"`
 	SourceAddresses types.Set      `tfsdk:"source_addresses"`
@@ -149,19 +152,22 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 				PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
 				Validators:    []validator.String{stringvalidator.OneOf(tunnel.Relays, tunnel.Transparent)},
 			},
+			"initiate_from": initiateFromAttribute(),
+			"from_address":  fromAddressAttribute(),
+			"from_port":     fromPortAttribute(),
 			"to_address": schema.StringAttribute{
 				Optional: true, Computed: true,
-				MarkdownDescription: "Name or address under which the **old host** reaches the new one. Default: the address that the provider itself uses.",
+				MarkdownDescription: "Name or address under which the **old host** reaches the new one. Default: the address that the provider itself uses. Not to be set with `initiate_from = \"new\"`, where it is the old host's end of the connection.",
 				PlanModifiers:       []planmodifier.String{stringplanmodifier.UseStateForUnknown()},
 			},
 			"to_port": schema.Int64Attribute{
 				Optional: true, Computed: true, Validators: port,
-				MarkdownDescription: "Port of the new host's sshd, as the old host reaches it. Default: the port that the provider itself uses.",
+				MarkdownDescription: "Port of the new host's sshd, as the old host reaches it. Default: the port that the provider itself uses, or with `initiate_from = \"new\"` a free one.",
 				PlanModifiers:       []planmodifier.Int64{int64planmodifier.UseStateForUnknown()},
 			},
 			"source_addresses": schema.SetAttribute{
 				Optional: true, Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "Addresses or networks from which the new host lets the relays log in. Default: all addresses of the old host. Set it where the old host is behind NAT.",
+				MarkdownDescription: "Addresses or networks from which the host that initiates may log in to the other. Default: all addresses of the host that initiates. Set it where that host is behind NAT.",
 				PlanModifiers:       []planmodifier.Set{setplanmodifier.UseStateForUnknown()},
 				Validators:          []validator.Set{setvalidator.SizeAtLeast(1)},
 			},
@@ -195,6 +201,7 @@ func validateForwardingTunnel(ctx context.Context, m *forwardingTunnelModel, dia
 		}
 	}
 	validateReleaseHold(m.From, m.ReleaseHold, diags)
+	m.validateInitiator(diags)
 	var forwards []tunnel.Forward
 	for _, f := range m.forwards(ctx) {
 		if f.ListenPort > 0 { // unknown so far
@@ -270,11 +277,14 @@ func (m *forwardingTunnelModel) forwards(ctx context.Context) []tunnel.Forward {
 // wanted is the tunnel of a plan; what is unknown there is left to the hosts.
 func (m *forwardingTunnelModel) wanted(ctx context.Context) tunnel.Tunnel {
 	t := tunnel.Tunnel{
-		Name:      m.Name.ValueString(),
-		Mode:      m.Mode.ValueString(),
-		Forwards:  m.forwards(ctx),
-		ToAddress: m.ToAddress.ValueString(),
-		ToPort:    int(m.ToPort.ValueInt64()),
+		Name:         m.Name.ValueString(),
+		Mode:         m.Mode.ValueString(),
+		Forwards:     m.forwards(ctx),
+		InitiateFrom: m.InitiateFrom.ValueString(),
+		FromAddress:  m.FromAddress.ValueString(),
+		FromPort:     int(m.FromPort.ValueInt64()),
+		ToAddress:    m.ToAddress.ValueString(),
+		ToPort:       int(m.ToPort.ValueInt64()),
 	}
 	if !m.SourceAddresses.IsUnknown() && !m.SourceAddresses.IsNull() {
 		t.SourceAddresses = stringsOf(m.SourceAddresses)
@@ -285,8 +295,12 @@ func (m *forwardingTunnelModel) wanted(ctx context.Context) tunnel.Tunnel {
 // accept takes over what the hosts had to add to the tunnel.
 func (m *forwardingTunnelModel) accept(ctx context.Context, t tunnel.Tunnel) error {
 	m.ID = types.StringValue(strings.Join([]string{m.From.ValueString(), m.To.ValueString(), t.Name}, "/"))
+	m.acceptInitiator(t)
 	m.ToAddress = types.StringValue(t.ToAddress)
 	m.ToPort = types.Int64Value(int64(t.ToPort))
+	if t.SourceAddresses == nil && !m.SourceAddresses.IsUnknown() {
+		return nil // gone from the host; status says so
+	}
 	addresses, diags := types.SetValueFrom(ctx, types.StringType, t.SourceAddresses)
 	if diags.HasError() {
 		return errors.New(diags.Errors()[0].Detail())
@@ -348,13 +362,13 @@ func readForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel]
 	if err != nil {
 		return false, at(path.Root("to"), err)
 	}
-	actual, status, found, err := tunnel.Inspect(ctx, from, to, state.Name.ValueString())
+	actual, status, found, err := tunnel.Inspect(ctx, from, to, state.Name.ValueString(), state.InitiateFrom.ValueString())
 	if err != nil || !found {
 		return false, err
 	}
 	state.Status = types.StringValue(status)
 	if actual.Mode != "" {
-		state.Mode = types.StringValue(actual.Mode)
+		state.Mode, state.InitiateFrom = types.StringValue(actual.Mode), types.StringValue(actual.InitiateFrom)
 	}
 	if state.AllowOpenRelay.IsNull() {
 		state.AllowOpenRelay = types.BoolValue(false)
@@ -432,7 +446,7 @@ func deleteForwardingTunnel(ctx context.Context, r *request[forwardingTunnelMode
 	}
 	return errors.Join(
 		traffic.End(ctx, from, state.Name.ValueString()),
-		tunnel.Tunnel{Name: state.Name.ValueString()}.Stop(ctx, from, to))
+		tunnel.Tunnel{Name: state.Name.ValueString(), InitiateFrom: state.InitiateFrom.ValueString()}.Stop(ctx, from, to))
 }
 
 func importForwardingTunnel(id string) (map[string]any, error) {

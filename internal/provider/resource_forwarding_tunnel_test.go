@@ -36,6 +36,9 @@ resource "cutover_forwarding_tunnel" "t" {
 		"bad name":       {`from = "old", to = "new", ports = [25], name = "a;reboot"`, `lower-case letters`},
 		"bad source":     {`from = "old", to = "new", ports = [25], source_addresses = ["x,command"]`, `neither\s+an\s+IP\s+address`},
 		"port in both":   {`from = "old", to = "new", ports = [25], forwards = [{ listen_port = 25, target_port = 26 }]`, `listed\s+twice`},
+		"from and from":  {`from = "old", to = "new", ports = [25], from_address = "192.0.2.1"`, `leave\s+from_address\s+out`},
+		"to and to":      {`from = "old", to = "new", ports = [25], initiate_from = "new", to_port = 22`, `leave\s+to_port\s+out`},
+		"third host":     {`from = "old", to = "new", ports = [25], initiate_from = "me"`, `value must be one of`},
 		"unknown option": {`from = "old", to = "new", ports = [25], mode = "vpn"`, `value must be one of`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +201,8 @@ func trustLocalhost(t *testing.T, w *world) {
 func TestAccForwardingTunnelSurvives(t *testing.T) { survives(t, "forward") }
 
 // survives is what happens to relays in their life: killed, the machine booted,
-// the line cut. Both old hosts go through it at the same time.
+// the line cut. Both old hosts go through it at the same time, each with a
+// tunnel of its own making and with one that the new host has initiated.
 func survives(t *testing.T, mode string) {
 	w := labWorld(t)
 	olds := []*lab.Host{w.sysv, w.bookworm}
@@ -215,6 +219,15 @@ resource "cutover_forwarding_tunnel" "%[1]s" {
   mode     = "%[2]s"
   forwards = [{ listen_port = 8025, target_port = 25 }, { listen_port = 8080, target_port = 80 }]
 }
+
+resource "cutover_forwarding_tunnel" "%[1]s-from-new" {
+  from          = "%[1]s"
+  to            = "new"
+  name          = "%[1]s-from-new"
+  mode          = "%[2]s"
+  initiate_from = "new"
+  forwards      = [{ listen_port = 9025, target_port = 25 }, { listen_port = 9080, target_port = 80 }]
+}
 `, host.Name, mode)
 	}
 	both := w.config(blocks.String())
@@ -224,7 +237,9 @@ resource "cutover_forwarding_tunnel" "%[1]s" {
 		for i, host := range olds {
 			wg.Go(func() {
 				start := time.Now()
-				errs[i] = eventually(within, func() error { return errors.Join(served(w, host.Address, 8025), served(w, host.Address, 8080)) })
+				errs[i] = eventually(within, func() error {
+					return errors.Join(served(w, host.Address, 8025), served(w, host.Address, 8080), served(w, host.Address, 9025), served(w, host.Address, 9080))
+				})
 				t.Logf("%s: %s: served again after %.1f s", what, host.Name, time.Since(start).Seconds())
 			})
 		}
@@ -239,8 +254,18 @@ resource "cutover_forwarding_tunnel" "%[1]s" {
 				Check: check(t, func() error {
 					for _, host := range olds {
 						killRelay(t, host, host.Name)
+						killRelay(t, host, host.Name+"-from-new")
 					}
 					return atOnce("relays killed", 5*time.Second)
+				}),
+			},
+			{
+				Config: both,
+				Check: check(t, func() error {
+					for _, host := range olds {
+						killRelay(t, w.trixie, host.Name+"-from-new")
+					}
+					return atOnce("connections of the new host killed", 10*time.Second)
 				}),
 			},
 			{
@@ -280,6 +305,12 @@ resource "cutover_forwarding_tunnel" "%[1]s" {
 					}
 					wg.Wait()
 					return errors.Join(errors.Join(errs...), atOnce("rebooted", 60*time.Second))
+				}),
+			},
+			{
+				Config: both,
+				Check: check(t, func() error {
+					return errors.Join(w.trixie.Reboot(context.Background()), atOnce("new host rebooted", 60*time.Second))
 				}),
 			},
 			{ // nothing of all that is a change
@@ -343,7 +374,7 @@ func ask(w *world, address string, port int) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	protocol := probe.Guess(map[int]int{8025: 25, 8080: 80, 8143: 143}[port])
+	protocol := probe.Guess(map[int]int{8025: 25, 8080: 80, 8143: 143, 9025: 25, 9080: 80}[port])
 	if port < 1024 {
 		protocol = probe.Guess(port)
 	}

@@ -26,6 +26,9 @@ var fromStopText string
 //go:embed to_admit.sh
 var toAdmitText string
 
+//go:embed to_hangup.sh
+var toHangupText string
+
 //go:embed to_dismiss.sh
 var toDismissText string
 
@@ -34,6 +37,7 @@ var (
 	fromStart   = host.Script{Name: "tunnel/from_start.sh", Text: fromStartText}
 	fromStop    = host.Script{Name: "tunnel/from_stop.sh", Text: fromStopText}
 	toAdmit     = host.Script{Name: "tunnel/to_admit.sh", Text: toAdmitText}
+	toHangup    = host.Script{Name: "tunnel/to_hangup.sh", Text: toHangupText}
 	toDismiss   = host.Script{Name: "tunnel/to_dismiss.sh", Text: toDismissText}
 )
 
@@ -76,9 +80,20 @@ func (t Tunnel) Start(ctx context.Context, from, to host.Host, options Options) 
 		}
 	}
 	var objections []error
+	if t.line != nil {
+		objections = t.lineObjections(from, to, old)
+	}
 	if t.Mode == Transparent {
-		if t, objections, fresh.dropin, err = t.joined(ctx, from, to, old, fresh); err != nil {
+		var more []error
+		if t, more, fresh.dropin, err = t.joined(ctx, from, to, old, fresh); err != nil {
 			return t, err
+		}
+		objections = append(objections, more...)
+	}
+	if !options.Changing {
+		objections = append(objections, t.keyObjections(to, old.files[t.directory()+"/id.pub"], fresh.keys)...)
+		if t.line != nil {
+			objections = append(objections, t.line.keyObjections(from, t.line.near.files[t.directory()+"/id.pub"], t.line.far.keys)...)
 		}
 	}
 	if err := t.preflight(ctx, from, to, old, fresh, options.AllowOpenRelay, objections); err != nil {
@@ -110,6 +125,13 @@ func (t Tunnel) completed(ctx context.Context, from, to host.Host) (Tunnel, from
 	old, fresh, err := t.states(ctx, from, to)
 	if err != nil {
 		return t, old, fresh, err
+	}
+	if t.InitiateFrom == NewHost {
+		l, err := t.askLine(ctx, from, to, old)
+		if err != nil {
+			return t, old, fresh, err
+		}
+		t = t.over(l)
 	}
 	target, err := to.Identity(ctx)
 	if err != nil {
@@ -146,6 +168,13 @@ func (t Tunnel) stands(ctx context.Context, from, to host.Host, old fromFacts, f
 	if err := there.parse(old.files[t.directory()+"/ssh_config"], fresh.keys); err != nil || there.Mode == "" {
 		return false, nil //nolint:nilerr // a damaged definition is made anew
 	}
+	if t.line != nil {
+		up, err := t.line.stands(ctx, to, from, t.line.near, t.line.far)
+		if err != nil || !up {
+			return false, err
+		}
+		there.line = t.line
+	}
 	if there.Mode != Transparent {
 		return t.same(there) && t.status(old, fresh) == Running, nil
 	}
@@ -157,7 +186,7 @@ func (t Tunnel) stands(ctx context.Context, from, to host.Host, old fromFacts, f
 // same reports whether two tunnels lead the same ports to the same host.
 func (t Tunnel) same(other Tunnel) bool {
 	if t.Mode == Transparent || other.Mode == Transparent {
-		return other.Mode == t.Mode && t.ToAddress == other.ToAddress && t.ToPort == other.ToPort &&
+		return other.Mode == t.Mode && other.InitiateFrom == t.InitiateFrom && t.ToAddress == other.ToAddress && t.ToPort == other.ToPort &&
 			slices.Equal(t.sorted(), other.sorted())
 	}
 	return t.sshConfig() == other.sshConfig()
@@ -184,7 +213,16 @@ func (t Tunnel) mayTakeOver(from, to host.Host, old fromFacts, fresh toFacts) er
 
 // install writes what the tunnel needs to both hosts, starts it and tries it.
 func (t Tunnel) install(ctx context.Context, from, to host.Host, old fromFacts, fresh toFacts) error {
-	prepared, err := from.Run(ctx, host.Sh(fromPrepare, t.Name))
+	if t.line != nil {
+		if err := t.layLine(ctx, from, to); err != nil {
+			return err
+		}
+	}
+	prepare := []string{t.Name}
+	if !atLeast(fresh.version, 6, 5) {
+		prepare = append(prepare, "rsa")
+	}
+	prepared, err := from.Run(ctx, host.Sh(fromPrepare, prepare...))
 	if err != nil {
 		return err
 	}
@@ -207,6 +245,11 @@ func (t Tunnel) install(ctx context.Context, from, to host.Host, old fromFacts, 
 	if err := t.tryLogin(ctx, from, to); err != nil {
 		return err
 	}
+	if t.Mode == overLine {
+		if _, err := to.Run(ctx, host.Sh(toHangup, t.account())); err != nil {
+			return err
+		}
+	}
 	start := []string{t.Name, old.init}
 	if t.Mode == Transparent && old.active && t.supervised(old, files) {
 		start = append(start, "again")
@@ -214,8 +257,11 @@ func (t Tunnel) install(ctx context.Context, from, to host.Host, old fromFacts, 
 	if _, err := from.Run(ctx, host.Sh(fromStart, start...)); err != nil {
 		return err
 	}
-	if t.Mode == Transparent {
+	switch t.Mode {
+	case Transparent:
 		return t.tryLink(ctx, from, to, old)
+	case overLine:
+		return t.tryLine(ctx, from, to, old.init)
 	}
 	return t.tryRelays(ctx, from, to, old.init)
 }
@@ -235,5 +281,5 @@ func write(ctx context.Context, to host.Host, files []textFile) error {
 func (t Tunnel) Stop(ctx context.Context, from, to host.Host) error {
 	_, old := from.Run(ctx, host.Sh(fromStop, t.Name))
 	_, fresh := to.Run(ctx, host.Sh(toDismiss, t.account(), t.home()))
-	return errors.Join(old, fresh)
+	return errors.Join(old, fresh, t.cutLine(ctx, from, to))
 }

@@ -114,6 +114,7 @@ func TestPreflightChangesNothing(t *testing.T) {
 		"AllowGroups":        {oldSystemd, freshSshd + "sshd allowgroups ssh\n", "554 no", "AllowGroups ssh"},
 		"keys elsewhere":     {oldSystemd, freshSshd + "sshd authorizedkeysfile /etc/ssh/keys/%u\n", "554 no", "AuthorizedKeysFile /etc/ssh/keys/%u"},
 		"foreign account":    {oldSystemd, freshSshd + "account cutover-relay:x:1000:1000::/home/x:/bin/sh\n", "554 no", "choose another name"},
+		"another tunnel's":   {oldSystemd, freshSshd + shown(textFile{path: "/var/lib/cutover/tunnel-relay/.ssh/authorized_keys", content: Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, SourceAddresses: []string{"198.51.100.7"}}.authorizedKeys("ssh-ed25519 OTHER", "OpenSSH_10.0")}), "554 no", "serves a tunnel \"relay\" from another host (198.51.100.7)"},
 		"open relay":         {oldSystemd, freshSshd, "250 fine", "mynetworks ="},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +208,7 @@ func TestInspect(t *testing.T) {
 			t.Parallel()
 			old, fresh := c.spoil(running(want))
 			from, to := fakes(t, old, fresh)
-			actual, status, found, err := Inspect(context.Background(), from, to, "relay")
+			actual, status, found, err := Inspect(context.Background(), from, to, "relay", "")
 			if err != nil || !found {
 				t.Fatalf("found %v, error %v", found, err)
 			}
@@ -224,7 +225,7 @@ func TestInspect(t *testing.T) {
 func TestInspectOfNothing(t *testing.T) {
 	t.Parallel()
 	from, to := fakes(t, oldSystemd, freshSshd)
-	if _, _, found, err := Inspect(context.Background(), from, to, "relay"); err != nil || found {
+	if _, _, found, err := Inspect(context.Background(), from, to, "relay", ""); err != nil || found {
 		t.Errorf("found %v, error %v", found, err)
 	}
 }
@@ -233,7 +234,7 @@ func TestInspectNeverTakesALostConnectionForAbsence(t *testing.T) {
 	t.Parallel()
 	from, to := hosttest.New(t), hosttest.New(t)
 	from.Expect(stateCommand).Fails(fs.ErrClosed)
-	if _, _, _, err := Inspect(context.Background(), from, to, "relay"); err == nil {
+	if _, _, _, err := Inspect(context.Background(), from, to, "relay", ""); err == nil {
 		t.Error("a lost connection was taken for an answer")
 	}
 }

@@ -31,18 +31,21 @@ func (t Tunnel) relayFiles(init string, hostKeys []string) []textFile {
 		{t.directory() + "/ssh_config", 0o644, t.sshConfig()},
 		{t.directory() + "/known_hosts", 0o644, t.knownHosts(hostKeys)},
 	}
-	transparent := t.Mode == Transparent
 	if init == systemd {
 		files = append(files, textFile{"/etc/systemd/system/" + t.unit(), 0o644, t.systemdUnit()})
 	}
-	if init == sysv || init == systemd && transparent {
+	if init == sysv || init == systemd && t.supervisedBySh() {
 		files = append(files, textFile{t.directory() + "/supervise", 0o755, t.supervisor()})
 	}
-	if transparent {
+	if t.Mode == Transparent {
 		files = append(files, t.oldEnd()...)
 	}
 	return files
 }
+
+// supervisedBySh reports whether more has to be done around ssh than systemd
+// does by itself.
+func (t Tunnel) supervisedBySh() bool { return t.Mode == Transparent || t.InitiateFrom == NewHost }
 
 // sshConfig is the ssh_config(5) of the relays. A lost line is noticed after
 // ServerAliveInterval times ServerAliveCountMax, 15 s; ExitOnForwardFailure
@@ -50,6 +53,9 @@ func (t Tunnel) relayFiles(init string, hostKeys []string) []textFile {
 func (t Tunnel) sshConfig() string {
 	var b strings.Builder
 	b.WriteString(t.header())
+	if t.InitiateFrom == NewHost {
+		b.WriteString(initiatedByNew)
+	}
 	fmt.Fprintf(&b, `
 Host relay
     HostName %s
@@ -80,8 +86,16 @@ Host relay
 		fmt.Fprintf(&b, "    Tunnel point-to-point\n    TunnelDevice %[1]d:%[1]d\n", t.link.number)
 		return b.String()
 	}
+	if t.legacy {
+		// Clients since OpenSSH 8.8 do not offer these by themselves.
+		b.WriteString("    HostKeyAlgorithms +ssh-rsa\n    PubkeyAcceptedKeyTypes +ssh-rsa\n    KexAlgorithms +diffie-hellman-group14-sha1\n")
+	}
+	kind := "LocalForward"
+	if t.Mode == overLine {
+		kind = "RemoteForward"
+	}
 	for _, f := range t.sorted() {
-		fmt.Fprintf(&b, "    LocalForward %s %s\n", bracketed(f.ListenAddress, f.ListenPort), bracketed(f.TargetHost, f.TargetPort))
+		fmt.Fprintf(&b, "    "+kind+" %s %s\n", bracketed(f.ListenAddress, f.ListenPort), bracketed(f.TargetHost, f.TargetPort))
 	}
 	return b.String()
 }
@@ -99,6 +113,12 @@ func fastestFirst(ciphers string) string {
 	}
 	return strings.Join(append([]string{fastest}, slices.Delete(list, at, at+1)...), ",")
 }
+
+// initiatedByNew says in the relays' ssh_config, for people and for parse, whose
+// address it has.
+const initiatedByNew = `# initiate_from = new: the address below is this host's end of the connection
+# that the new host has opened, and behind it is the sshd of the new host.
+`
 
 // bracketed is address:port with brackets around an IPv6 address, as
 // ssh_config and authorized_keys want it.
@@ -127,7 +147,9 @@ func (t Tunnel) command() []string {
 // needed for ports below 1024; everything else is taken away. A systemd that
 // does not know one of the restrictions says so in its log and goes on.
 func (t Tunnel) systemdUnit() string {
-	if t.Mode == Transparent {
+	description, program, capabilities := fmt.Sprintf("Relay ports %s to %s over SSH", ports(t.sorted()), t.ToAddress), "/usr/bin/"+sh.Join(t.command()...), "CAP_NET_BIND_SERVICE"
+	switch {
+	case t.Mode == Transparent:
 		// The supervisor, and not ssh, because rules and device have to outlive an
 		// ssh that dies: meanwhile clients wait.
 		return t.header() + fmt.Sprintf(`
@@ -147,19 +169,24 @@ ProtectHome=yes
 [Install]
 WantedBy=multi-user.target
 `, ports(t.sorted()), t.ToAddress, t.directory())
+	case t.Mode == overLine:
+		description = fmt.Sprintf("Lead host %s to this one over SSH, for the tunnel %s", t.ToAddress, t.Name)
+	case t.supervisedBySh():
+		description = fmt.Sprintf("Relay ports %s to the new host over SSH", ports(t.sorted()))
+		program, capabilities = "/bin/sh "+t.directory()+"/supervise", capabilities+" CAP_KILL"
 	}
 	return t.header() + fmt.Sprintf(`
 [Unit]
-Description=Relay ports %s to %s over SSH
+Description=%s
 After=network-online.target
 Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/usr/bin/%s
+ExecStart=%s
 Restart=always
 RestartSec=1
-CapabilityBoundingSet=CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=%s
 NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectSystem=full
@@ -167,17 +194,22 @@ ProtectHome=yes
 
 [Install]
 WantedBy=multi-user.target
-`, ports(t.sorted()), t.ToAddress, sh.Join(t.command()...))
+`, description, program, capabilities)
 }
 
 // supervisor is what init respawns where there is no systemd. The loop is
 // there because init gives a command up for five minutes when it ends ten
 // times in two (init(8)), as the relays do while the new host is away.
 func (t Tunnel) supervisor() string {
-	from, up, down := "init, from /etc/inittab", "", ""
-	if t.Mode == Transparent {
+	from, up, down, after := "init, from /etc/inittab", "", "", ""
+	if t.supervisedBySh() {
 		from = "init or systemd"
-		up = fmt.Sprintf("\t%[1]s/link up %[1]s\n", t.directory())
+	}
+	if t.InitiateFrom == NewHost {
+		up, after = "\tbegan=$(date +%s)\n", t.endsLine()
+	}
+	if t.Mode == Transparent {
+		up += fmt.Sprintf("\t%[1]s/link up %[1]s\n", t.directory())
 		down = fmt.Sprintf("\t%[1]s/link down %[1]s\n", t.directory())
 	}
 	return "#!/bin/sh\n" + t.header() + fmt.Sprintf(`#
@@ -215,118 +247,8 @@ while :; do
 	echo "$child" >"$pidfile"
 	wait "$child"
 	child=
-	sleep 1 &
+%[7]s	sleep 1 &
 	wait $!
 done
-`, t.Name, sh.Quote(t.directory()+"/ssh_config"), sh.Join(t.command()[1:]...), from, up, down)
-}
-
-// authorizedKeys is the one line that the account on the new host honours.
-// version is that of its sshd: one that does not know an option refuses the
-// whole line. "restrict" came with OpenSSH 7.2; before it, everything is
-// forbidden by name. "permitlisten" came with 7.8; no account but root can
-// listen on port 1, so it forbids what port-forwarding would allow beside -L.
-func (t Tunnel) authorizedKeys(publicKey, version string) string {
-	if t.Mode == Transparent {
-		return t.keyLine(publicKey, append(t.confinement(version), fmt.Sprintf("tunnel=%q", strconv.Itoa(t.link.number))))
-	}
-	options := []string{"no-pty", "no-agent-forwarding", "no-X11-forwarding", "no-user-rc"}
-	if atLeast(version, 7, 2) {
-		options = []string{"restrict", "port-forwarding"}
-	}
-	if atLeast(version, 7, 8) {
-		options = append(options, `permitlisten="127.0.0.1:1"`)
-	}
-	options = append(options, `command="/bin/false"`)
-	seen := map[string]bool{}
-	for _, f := range t.sorted() {
-		target := bracketed(f.TargetHost, f.TargetPort)
-		if !seen[target] {
-			options = append(options, fmt.Sprintf("permitopen=%q", target))
-		}
-		seen[target] = true
-	}
-	return t.keyLine(publicKey, options)
-}
-
-// confinement forbids all but what other options allow.
-func (t Tunnel) confinement(version string) []string {
-	if atLeast(version, 7, 2) {
-		return []string{"restrict", `command="/bin/false"`}
-	}
-	return []string{"no-pty", "no-agent-forwarding", "no-X11-forwarding", "no-user-rc", "no-port-forwarding", `command="/bin/false"`}
-}
-
-func (t Tunnel) keyLine(publicKey string, options []string) string {
-	if len(t.SourceAddresses) > 0 {
-		options = append(options, fmt.Sprintf("from=%q", strings.Join(t.SourceAddresses, ",")))
-	}
-	key := strings.Fields(publicKey)
-	if len(key) > 2 {
-		key = key[:2]
-	}
-	return t.header() + strings.Join(options, ",") + " " + strings.Join(key, " ") + " cutover-tunnel-" + t.Name + "\n"
-}
-
-// parse reads back from the files of a host what the tunnel is: what an import
-// knows of it.
-func (t *Tunnel) parse(sshConfig, authorizedKeys string) error {
-	t.Forwards, t.Mode, t.ciphers = nil, "", ""
-	for _, line := range strings.Split(sshConfig, "\n") {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		switch fields[0] {
-		case "HostName":
-			t.ToAddress = fields[1]
-		case "Port":
-			port, err := strconv.Atoi(fields[1])
-			if err != nil {
-				return fmt.Errorf("port %q in %s/ssh_config is no number", fields[1], t.directory())
-			}
-			t.ToPort = port
-			if t.Mode == "" {
-				t.Mode = Relays
-			}
-		case "Ciphers":
-			t.ciphers = fields[1]
-		case "TunnelDevice":
-			t.Mode = Transparent
-		case "LocalForward":
-			if len(fields) != 3 {
-				return fmt.Errorf("%s/ssh_config has a LocalForward without a target: %s", t.directory(), line)
-			}
-			forward, err := parseForward(fields[1], fields[2])
-			if err != nil {
-				return fmt.Errorf("%s/ssh_config: %w", t.directory(), err)
-			}
-			t.Forwards = append(t.Forwards, forward)
-		}
-	}
-	t.SourceAddresses = nil
-	if _, after, ok := strings.Cut(authorizedKeys, `from="`); ok {
-		list, _, _ := strings.Cut(after, `"`)
-		t.SourceAddresses = strings.Split(list, ",")
-	}
-	return nil
-}
-
-func parseForward(listen, target string) (Forward, error) {
-	var f Forward
-	var err error
-	if f.ListenAddress, f.ListenPort, err = splitPort(listen); err != nil {
-		return f, err
-	}
-	f.TargetHost, f.TargetPort, err = splitPort(target)
-	return f, err
-}
-
-func splitPort(address string) (string, int, error) {
-	name, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, err
-	}
-	number, err := strconv.Atoi(port)
-	return name, number, err
+`, t.Name, sh.Quote(t.directory()+"/ssh_config"), sh.Join(t.command()[1:]...), from, up, down, after)
 }

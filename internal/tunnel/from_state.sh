@@ -13,8 +13,13 @@ if [ -d /run/systemd/system ]; then
 	echo "init systemd"
 	echo "active $(systemctl is-active "cutover-tunnel-$name.service" 2>/dev/null)"
 	echo "enabled $(systemctl is-enabled "cutover-tunnel-$name.service" 2>/dev/null)"
-	pid=$(systemctl show -p MainPID "cutover-tunnel-$name.service" 2>/dev/null)
-	echo "relay ${pid#MainPID=}"
+	if [ -s "/var/run/cutover/tunnel-$name.pid" ]; then
+		# Its main process is our supervisor.
+		echo "relay $(cat "/var/run/cutover/tunnel-$name.pid")"
+	else
+		pid=$(systemctl show -p MainPID "cutover-tunnel-$name.service" 2>/dev/null)
+		echo "relay ${pid#MainPID=}"
+	fi
 elif [ -f /etc/inittab ] && command -v telinit >/dev/null 2>&1; then
 	echo "init sysv"
 	if grep -q ":respawn:/etc/cutover/tunnel-$name/supervise\$" /etc/inittab; then

@@ -13,24 +13,46 @@ const Running = "running"
 
 // Inspect returns what the hosts have under the tunnel's name, and in one word
 // or sentence how it is: Running, or what is wrong. found is false when neither
-// host has anything of it. It changes nothing.
-func Inspect(ctx context.Context, from, to host.Host, name string) (actual Tunnel, status string, found bool, err error) {
+// host has anything of it. initiateFrom is the host that opened the connection,
+// as far as is known; the hosts' own word comes first. It changes nothing.
+func Inspect(ctx context.Context, from, to host.Host, name, initiateFrom string) (actual Tunnel, status string, found bool, err error) {
 	actual = Tunnel{Name: name}
 	old, fresh, err := actual.states(ctx, from, to)
 	if err != nil {
 		return actual, "", false, err
 	}
-	if !old.directory && !old.active && !old.enabled && fresh.account == "" && !fresh.home {
+	if !old.directory && !old.active && !old.enabled && fresh.account == "" && !fresh.home && initiateFrom != NewHost {
 		return actual, "", false, nil
 	}
 	if err := actual.parse(old.files[actual.directory()+"/ssh_config"], fresh.keys); err != nil {
 		return actual, "altered: " + err.Error(), true, nil //nolint:nilerr // a damaged file is drift, which the status tells
 	}
-	if actual.Mode != Transparent {
-		return actual, actual.status(old, fresh), true, nil
+	var ofLine string
+	if actual.Mode == "" {
+		actual.InitiateFrom = initiateFrom
 	}
-	status, err = actual.linkStatus(ctx, from, to, old, fresh)
-	return actual, status, true, err
+	if actual.InitiateFrom == NewHost {
+		actual.SourceAddresses = nil // those of the line count, not its end's
+		if ofLine, err = actual.readLine(ctx, from, to, old); err != nil {
+			return actual, "", false, err
+		}
+		if ofLine == lineGone && actual.Mode == "" && !old.directory && fresh.account == "" && !fresh.home {
+			return actual, "", false, nil
+		}
+	}
+	if actual.Mode != Transparent {
+		status = actual.status(old, fresh)
+	} else if status, err = actual.linkStatus(ctx, from, to, old, fresh); err != nil {
+		return actual, "", false, err
+	}
+	switch {
+	case ofLine == "":
+	case status == Running:
+		status = ofLine
+	default:
+		status = ofLine + "; " + status
+	}
+	return actual, status, true, nil
 }
 
 // linkStatus is status for a transparent tunnel. Both ends are asked for their
@@ -118,8 +140,8 @@ func (t Tunnel) status(old fromFacts, fresh toFacts) string {
 		return strings.Join(wrong, "; ")
 	}
 	for _, forward := range t.sorted() {
-		if t.Mode == Transparent {
-			break // nothing listens; linkStatus has looked
+		if t.Mode == Transparent || t.Mode == overLine {
+			break // nothing listens; linkStatus has looked, or the relays tell
 		}
 		holder, taken := old.holding(forward)
 		switch {

@@ -81,7 +81,7 @@ func (t Tunnel) supervised(old fromFacts, files []textFile) bool {
 func (t Tunnel) tryLink(ctx context.Context, from, to host.Host, old fromFacts) error {
 	deadline := time.Now().Add(startFor)
 	for {
-		_, status, _, err := Inspect(ctx, from, to, t.Name)
+		_, status, _, err := Inspect(ctx, from, to, t.Name, t.InitiateFrom)
 		if err != nil {
 			return err
 		}

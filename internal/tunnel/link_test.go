@@ -288,7 +288,7 @@ func TestInspectOfALink(t *testing.T) {
 			from, to := fakes(t, old, fresh)
 			from.Expect("tunnel/link.sh status /etc/cutover/tunnel-relay").Prints(c.saysOld)
 			to.Expect("tunnel/link.sh status /etc/cutover/link-relay").Prints(c.saysNew)
-			actual, status, found, err := Inspect(context.Background(), from, to, "relay")
+			actual, status, found, err := Inspect(context.Background(), from, to, "relay", "")
 			if err != nil || !found || actual.Mode != Transparent {
 				t.Fatalf("found %v as %q, error %v", found, actual.Mode, err)
 			}

@@ -24,12 +24,7 @@ func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts
 	problems := objections
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
-	switch {
-	case old.init != systemd && old.init != sysv:
-		problem("host %q has neither systemd nor a SysV init with /etc/inittab; one of them has to keep the relays running", from.Name())
-	case old.ssh == "" || !old.keygen:
-		problem("host %q has no OpenSSH client (ssh and ssh-keygen); install it there: apt-get install openssh-client", from.Name())
-	}
+	problems = append(problems, callerObjections(from, old)...)
 	if taken := t.takenPorts(old); len(taken) > 0 {
 		problem("ports of host %q are taken; stop these services first, and keep them from starting at boot (cutover_service does both):\n%s",
 			from.Name(), strings.Join(taken, "\n"))
@@ -49,6 +44,17 @@ func (t Tunnel) preflight(ctx context.Context, from, to host.Host, old fromFacts
 	}
 	all.Wait()
 	return errors.Join(append(problems, failed...)...)
+}
+
+// callerObjections are what keeps a host from opening a connection and holding it.
+func callerObjections(from host.Host, facts fromFacts) []error {
+	switch {
+	case facts.init != systemd && facts.init != sysv:
+		return []error{fmt.Errorf("host %q has neither systemd nor a SysV init with /etc/inittab; one of them has to keep the relays running", from.Name())}
+	case facts.ssh == "" || !facts.keygen:
+		return []error{fmt.Errorf("host %q has no OpenSSH client (ssh and ssh-keygen); install it there: apt-get install openssh-client", from.Name())}
+	}
+	return nil
 }
 
 // takenPorts says of each port that the relays cannot listen on who does.
@@ -83,7 +89,7 @@ func (t Tunnel) translated(old fromFacts) []string {
 }
 
 // sshdObjections are the settings of the new host's sshd that would keep the
-// relays out.
+// relays out; for a line, of the old host's.
 func (t Tunnel) sshdObjections(to host.Host, fresh toFacts) []error {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
@@ -96,9 +102,19 @@ func (t Tunnel) sshdObjections(to host.Host, fresh toFacts) []error {
 	if entry := strings.Split(fresh.account, ":"); fresh.account != "" && (len(entry) < 6 || entry[5] != t.home()) {
 		problem("host %q has an account %q already, which is not a tunnel's; choose another name for the tunnel", to.Name(), t.account())
 	}
-	forwards := t.Mode != Transparent
+	forwards, other := t.Mode != Transparent, "remote"
+	if t.Mode == overLine {
+		other = "local"
+		if is("gatewayports", "yes") {
+			problem("sshd of host %q lets the whole world in at every port that it is asked to forward (GatewayPorts yes), also at the one that leads to the new host's sshd; "+
+				"set it to no or clientspecified, at least in a block `Match User %s`", to.Name(), t.account())
+		}
+		if allowed := fresh.sshd["permitlisten"]; len(allowed) > 0 && !contains(allowed, "any") {
+			problem("sshd of host %q listens for certain ports only (PermitListen %s); say any in a block `Match User %s`", to.Name(), strings.Join(allowed, " "), t.account())
+		}
+	}
 	switch {
-	case forwards && is("allowtcpforwarding", "no"), forwards && is("allowtcpforwarding", "remote"):
+	case forwards && is("allowtcpforwarding", "no"), forwards && is("allowtcpforwarding", other):
 		problem("sshd of host %q forbids forwarding (AllowTcpForwarding %s); allow it at least in a block `Match User %s`",
 			to.Name(), fresh.sshd["allowtcpforwarding"][0], t.account())
 	case is("disableforwarding", "yes"):
@@ -117,6 +133,21 @@ func (t Tunnel) sshdObjections(to host.Host, fresh toFacts) []error {
 			to.Name(), strings.Join(files, " "), t.account())
 	}
 	return problems
+}
+
+// keyObjections finds out whether the account serves a tunnel of another host,
+// which would end when its key is replaced.
+func (t Tunnel) keyObjections(to host.Host, publicKey, authorizedKeys string) []error {
+	if authorizedKeys == "" {
+		return nil
+	}
+	if key := strings.Fields(publicKey); len(key) > 1 && strings.Contains(authorizedKeys, key[1]) {
+		return nil
+	}
+	other := Tunnel{Name: t.Name}
+	_ = other.parse("", authorizedKeys)
+	return []error{fmt.Errorf("account %q of host %q serves a tunnel %q from another host (%s) already; choose another name",
+		t.account(), to.Name(), t.Name, strings.Join(other.SourceAddresses, ", "))}
 }
 
 // answers tries a forward's target on the new host, over the way on which the

@@ -23,7 +23,7 @@ if [ -x "$sshd" ]; then
 	echo "version $("$sshd" -V 2>&1 | grep -o 'OpenSSH_[0-9.]*' | head -n 1)"
 	# -C makes sshd apply Match blocks; one of long ago only knows it without.
 	{ "$sshd" -T -C "user=$account,host=localhost,addr=127.0.0.1" 2>/dev/null || "$sshd" -T 2>/dev/null; } |
-		grep -Ei '^(hostkey|allowtcpforwarding|disableforwarding|permitopen|pubkeyauthentication|authenticationmethods|allowusers|allowgroups|denyusers|denygroups|authorizedkeysfile|permittunnel) ' |
+		grep -Ei '^(hostkey|allowtcpforwarding|gatewayports|permitlisten|disableforwarding|permitopen|pubkeyauthentication|authenticationmethods|allowusers|allowgroups|denyusers|denygroups|authorizedkeysfile|permittunnel) ' |
 		sed 's/^/sshd /'
 fi
 for key in /etc/ssh/ssh_host_*_key.pub; do

@@ -31,7 +31,7 @@ const startFor = 30 * time.Second
 // one connection, so that what is wrong with it is heard from ssh itself.
 func (t Tunnel) tryLogin(ctx context.Context, from, to host.Host) error {
 	target := ""
-	if first := t.sorted()[0]; t.Mode != Transparent {
+	if first := t.sorted()[0]; t.Mode != Transparent && t.Mode != overLine {
 		target = bracketed(first.TargetHost, first.TargetPort)
 	}
 	_, err := from.Run(ctx, host.Sh(fromLogin, t.directory()+"/ssh_config", target))
@@ -41,11 +41,18 @@ func (t Tunnel) tryLogin(ctx context.Context, from, to host.Host) error {
 	if _, ran := host.ExitCode(err); !ran {
 		return err
 	}
+	if t.InitiateFrom == NewHost {
+		return fmt.Errorf("host %q cannot log in to host %q over the connection that leads there: %w", from.Name(), to.Name(), err)
+	}
+	address := "to"
+	if t.Mode == overLine {
+		address = "from"
+	}
 	return fmt.Errorf("host %[1]q cannot reach host %[2]q as %[3]s at %[4]s: %[5]w\n"+
-		"A connection that times out or is refused: to_address and to_port must be what host %[1]q can reach, through any firewall. "+
+		"A connection that times out or is refused: %[6]s_address and %[6]s_port must be what host %[1]q can reach, through any firewall. "+
 		"Permission denied: source_addresses must hold the address under which host %[2]q sees host %[1]q (the log of its sshd says which). "+
 		"Host key verification failed: another machine answers at that address",
-		from.Name(), to.Name(), t.account(), net.JoinHostPort(t.ToAddress, strconv.Itoa(t.ToPort)), err)
+		from.Name(), to.Name(), t.account(), net.JoinHostPort(t.ToAddress, strconv.Itoa(t.ToPort)), err, address)
 }
 
 // tryRelays waits until every port of the tunnel answers, end to end, to a

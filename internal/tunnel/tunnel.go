@@ -6,7 +6,8 @@
 //
 // The relays are one OpenSSH client on the old host, kept alive by its init
 // system; it logs in to an account on the new host that can do nothing but open
-// the connections it was made for. The package may import internal/host,
+// the connections it was made for. Where the old host cannot reach the new one,
+// a line leads there that the new host lays (line.go). The package may import internal/host,
 // internal/probe and internal/sh.
 package tunnel
 
@@ -30,9 +31,17 @@ type Tunnel struct {
 	// addresses or networks in CIDR notation.
 	SourceAddresses []string
 	Mode            string // Relays or Transparent; "" is Relays
+	// InitiateFrom is the host that opens the connection: OldHost or NewHost; ""
+	// is OldHost. With NewHost, ToAddress and ToPort are found and not asked for,
+	// and SourceAddresses are where the old host lets the new one come from.
+	InitiateFrom string
+	FromAddress  string // name or address of the old host, as the new one calls it
+	FromPort     int    // port of the old host's sshd
 
-	ciphers string // as ssh_config(5) has them, the fastest first; "" leaves them to ssh
 	link    link   // of a transparent tunnel, once it is known
+	ciphers string // as ssh_config(5) has them, the fastest first; "" leaves them to ssh
+	line    *line  // of a tunnel that the new host initiates, once it is known
+	legacy  bool   // of a line: to an sshd that knows no signatures but SHA-1's
 }
 
 // Modes of a tunnel.
@@ -125,6 +134,9 @@ func (t Tunnel) Validate() error {
 	}
 	if !targetPattern.MatchString(t.ToAddress) {
 		return fmt.Errorf("%q is no host name or address of the new host", t.ToAddress)
+	}
+	if t.InitiateFrom == NewHost && !targetPattern.MatchString(t.FromAddress) {
+		return fmt.Errorf("%q is no host name or address of the old host", t.FromAddress)
 	}
 	for _, address := range t.SourceAddresses {
 		if !ValidSource(address) {

@@ -25,3 +25,13 @@ resource "cutover_forwarding_tunnel" "transparent" {
   mode  = "transparent"
   ports = [465, 443, 993, 995]
 }
+
+# From an old host whose network lets it call nobody: the new one calls it.
+resource "cutover_forwarding_tunnel" "called" {
+  from          = "old"
+  to            = "new"
+  name          = "called"
+  initiate_from = "new"
+  from_address  = "old.internal.example.net" # as the new host knows it
+  ports         = [2525]
+}
