@@ -164,7 +164,7 @@ func TestAccSyncPassHostileSwaps(t *testing.T) {
 			if one != other {
 				t.Errorf("the trees differ; only the old host has\n%s\nonly the new\n%s", linesWithout(one, other), linesWithout(other, one))
 			}
-			if err := rsyncpass.Forget(context.Background(), old, there, p, true); err != nil {
+			if err := rsyncpass.Forget(context.Background(), nil, there, p, false); err != nil {
 				t.Error(err)
 			}
 		})

@@ -170,7 +170,7 @@ func (s *soak) throughThePackage() {
 		return &attempt{kill: cancel, err: func() error { defer cancel(); return <-done }}
 	}
 	s.end = func() {
-		if err := rsyncpass.Forget(context.Background(), from, to, s.pass(id), true); err != nil {
+		if err := rsyncpass.Forget(context.Background(), nil, to, s.pass(id), false); err != nil {
 			s.Error(err)
 		}
 	}

@@ -207,6 +207,51 @@ only_vanished() {
 		-e 'send_files failed to open ".*": Too many levels of symbolic links (40)' | grep -q .
 }
 
+# sweep NUMBER: after a pass that did not end well, takes away the parts of files
+# that it left and this pass does not go on with: .cutover-partial/NAME, and, of
+# an rsync that was killed, .NAME.XXXXXX.
+sweep() {
+	here=$work/$1
+	[ -s "$home/$1.pending" ] || return 0
+	target=$(sed -n "${1}p" "$job/targets")
+	(cd "$target" && find . -type f '(' -path '*/.cutover-partial/*' -o -name '.?*.??????' ')' -print0 2>/dev/null) |
+		tr '\n\0' '\0\n' >"$here/parts" || return 1
+	[ -s "$here/parts" ] || return 0
+	gzip -dc "$home/$1.pending" >"$here/tried" 2>/dev/null || return 1
+	awk '
+		function path_of(  path, i) {
+			path = $1
+			for (i = 2; i <= NF - 9; i++) path = path "\t" $i
+			return path
+		}
+		BEGIN { FS = "\t" }
+		/^cutover-end\t/ { next }
+		part == 1 {
+			name = $0; sub(/.*\//, "", name)
+			above = substr($0, 1, length($0) - length(name))
+			if (above ~ /\/\.cutover-partial\/$/) partial[substr(above, 1, length(above) - 17) name] = $0
+			else killed[above substr(name, 2, length(name) - 8)] = killed[above substr(name, 2, length(name) - 8)] $0 "\n"
+			own[$0] = 1
+			next
+		}
+		part == 2 { path = path_of(); if (path in killed) ours[path] = 1; next }
+		part == 3 { delete partial[path_of()]; next }
+		{ path = path_of(); if (path in own) delete own[path] }
+		END {
+			for (path in partial) print partial[path]
+			for (path in ours) {
+				n = split(killed[path], list, "\n")
+				for (i = 1; i < n; i++) if (list[i] in own) print list[i]
+			}
+		}' part=1 "$here/parts" part=2 "$here/tried" part=3 "$here/new" part=4 "$here/now" >"$here/stale" || return 1
+	rm "$here/tried"
+	[ -s "$here/stale" ] || return 0
+	tr '\n\0' '\0\n' <"$here/stale" | xargs -0 sh "$job/remove.sh" "$target" '' files
+	sed -n 's,/[^/]*$,,p' "$here/stale" | grep '/\.cutover-partial$' | sort -u | tr '\n\0' '\0\n' |
+		xargs -0 sh "$job/remove.sh" "$target" '' dirs
+	return 0
+}
+
 # remove NUMBER: takes away what an earlier pass of the chain has brought and
 # the source no longer has, and what stands in the way of another kind of file.
 remove() {

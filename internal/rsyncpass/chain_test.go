@@ -289,6 +289,62 @@ func TestAfterAPassThatBrokeOff(t *testing.T) {
 	r.same()
 }
 
+// Terraform destroys a pass that did not end well before it makes it anew. The
+// new one knows what the other has brought, and has its trash.
+func TestDestroyedAfterItBrokeOff(t *testing.T) {
+	r := newRig(t)
+	r.sh(`mkdir new cur; echo mail >new/1; echo overwritten >f; touch -d 2001-01-01 f; echo mine >"$target/f"`)
+	r.failing = `case $* in *--exclude*) exit 255 ;; esac; case $* in *cutover-want*) n=$(cat '` + r.dir + `/n' 2>/dev/null); echo "$n." >'` + r.dir + `/n'; [ "$n" != . ] || exit 255 ;; esac`
+	if _, _, code := r.pass(); code != 1 {
+		t.Fatalf("code %d", code)
+	}
+	r.failing = ""
+	forget := strings.Replace(forgetText, "state=/var/lib/cutover\n", "state='"+r.state+"'\n", 1)
+	r.sh(forget, "p1", "unfinished", r.target)
+	r.sh(`mv new/1 cur/1:2,S`)
+	if p := r.mustPass(); p.deleted != 1 {
+		t.Errorf("%+v", p)
+	}
+	r.same()
+	if got := r.sh(`cat "$trash"/p2/*/1/f; ls "$trash"`); got != "mine\np2\n" {
+		t.Errorf("trash: %s", got)
+	}
+	r.sh(forget, "p2", "finished", r.target)
+	if got := r.sh(`[ ! -d "${trash%/*}" ] || find "${trash%/*}"`); got != "" {
+		t.Errorf("left: %s", got)
+	}
+	// Nobody comes for it: it goes in the end.
+	r.sh(`echo 1 >new/2`)
+	r.failing = `case $* in *--server*) exit 12 ;; esac`
+	r.pass()
+	r.sh(forget, "p3", "unfinished", r.target)
+	r.sh(`find "${trash%/*}" -name left-p3 | grep -q .`)
+	r.sh(forget, "zz", "finished", r.target)
+	r.sh(`find "${trash%/*}" -name left-p3 -exec touch -d '40 days ago' {} + | cat; find "${trash%/*}" -name left-p3 | grep -q .`)
+	r.sh(forget, "zz", "finished", r.target)
+	if got := r.sh(`[ ! -d "${trash%/*}" ] || find "${trash%/*}"`); got != "" {
+		t.Errorf("left after 40 days: %s", got)
+	}
+}
+
+// The parts of files that a pass has left which broke off or was killed go, where
+// nobody needs them any more; those of others stay.
+func TestPartsOfAPassThatBrokeOff(t *testing.T) {
+	r := newRig(t)
+	r.sh(`mkdir -p d/e 'g	h'; echo 1 >d/e/f; echo 2 >g; echo 2 >'g	h/i'; echo 3 >.own.ABCDEF`)
+	r.failing = `case $* in *--exclude*) exit 255 ;; esac; case $* in *--server*) exit 12 ;; esac`
+	if _, _, code := r.pass(); code != 1 {
+		t.Fatalf("code %d", code)
+	}
+	r.failing = ""
+	r.sh(`cd "$target"; mkdir -p d/e/.cutover-partial .cutover-partial 'g	h/.cutover-partial'; echo 1 >d/e/.cutover-partial/f; echo 1 >.cutover-partial/stays
+		echo 1 >'g	h/.cutover-partial/i'; echo 1 >'g	h/.i.XyZ123'; echo 1 >d/e/.f.Ab1Cd2; echo 1 >d/e/.f.Ab1Cd3; echo 1 >.own.GHIJKL; mkdir only.only-new; echo 1 >only.only-new/.f.AAAAAA
+		cd "$source"; rm -r d; echo 3 >own`)
+	r.mustPass()
+	r.sh(`test -f "$target/.own.GHIJKL"; test -f "$target/only.only-new/.f.AAAAAA"; rm -r "$target/.own.GHIJKL" "$target/only.only-new"; touch -r . "$target"`)
+	r.same()
+}
+
 // What a pass that broke off has brought may be overwritten on the old host
 // under the same size and time.
 func TestForgedAfterAPassThatBrokeOff(t *testing.T) {

@@ -38,6 +38,16 @@ trap 'exit 143' HUP INT TERM
 rm -rf "$work"
 mkdir -p "$work" "$state/passes" "$trash" || exit 1
 : >"$home/pass-$id"
+# What passes have put aside that Terraform has destroyed since (see forget.sh).
+for left in "$home"/left-*; do
+	[ -f "$left" ] || continue
+	aside=$state/trash/${left##*/left-}
+	if [ -d "$aside" ]; then
+		mkdir -p "$state/trash/$id"
+		mv "$aside"/* "$state/trash/$id/" && rmdir "$aside"
+	fi
+	rm -f "$left"
+done
 rm -f "$log"
 TMPDIR=$work
 export TMPDIR
@@ -118,7 +128,7 @@ while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	number=$((number + 1))
 	here=$work/$number
 	status "copying path $number of $count$([ -s "$job/progress" ] || echo "; see $log")"
-	if ! remember_attempt "$number"; then
+	if ! sweep "$number" || ! remember_attempt "$number"; then
 		failed=1
 		say end "$number" "$(date +%s)"
 		break

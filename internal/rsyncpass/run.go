@@ -322,7 +322,8 @@ func (w witness) hello(ctx context.Context, dir string) error {
 // touched. The chain's manifests go with the pass when it is the last to know of
 // them. After a pass that did not end well (unfinished), it also ends what of
 // that still runs, and looks for what it left on the old host; only then it
-// needs from.
+// needs from. What such a pass has brought and put aside stays known to the next:
+// see forget.sh.
 func Forget(ctx context.Context, from, to host.Host, p Pass, unfinished bool) error {
 	if unfinished {
 		there, err := from.Identity(ctx)
@@ -339,7 +340,10 @@ func Forget(ctx context.Context, from, to host.Host, p Pass, unfinished bool) er
 			return err
 		}
 	}
-	args := []string{p.ID}
+	args := []string{p.ID, "finished"}
+	if unfinished {
+		args[1] = "unfinished"
+	}
 	for _, each := range p.Paths {
 		args = append(args, each.target())
 	}

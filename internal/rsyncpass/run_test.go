@@ -635,7 +635,7 @@ func TestSpace(t *testing.T) {
 func TestForget(t *testing.T) {
 	t.Parallel()
 	_, to := twoHosts(t)
-	to.Expect("rsyncpass/forget.sh ab12 /home /var/spool/mail")
+	to.Expect("rsyncpass/forget.sh ab12 finished /home /var/spool/mail")
 	if err := Forget(context.Background(), nil, to, thePass, false); err != nil {
 		t.Error(err)
 	}
@@ -644,14 +644,14 @@ func TestForget(t *testing.T) {
 	to.Expect("job/job.sh cancel " + name + " '" + thePass.token() + "' 20")
 	to.Expect("job/job.sh remove " + name + " '" + thePass.token() + "'")
 	from.Expect(dismissal)
-	to.Expect("rsyncpass/forget.sh ab12 /home /var/spool/mail")
+	to.Expect("rsyncpass/forget.sh ab12 unfinished /home /var/spool/mail")
 	if err := Forget(context.Background(), from, to, thePass, true); err != nil {
 		t.Error(err)
 	}
 	// Another pass of the chain that is under way needs its key.
 	from, to = twoHosts(t)
 	to.Expect(look(0, "")).Prints("phase running\ntoken aaaa zz99\n")
-	to.Expect("rsyncpass/forget.sh ab12 /home /var/spool/mail")
+	to.Expect("rsyncpass/forget.sh ab12 unfinished /home /var/spool/mail")
 	if err := Forget(context.Background(), from, to, thePass, true); err != nil {
 		t.Error(err)
 	}
