@@ -251,7 +251,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 			"The pass runs on the new host by itself: when the connection breaks it goes on, and so it does when Terraform is killed; the next apply then takes it over. Ctrl-C ends it. With `route = \"operator\"` it ends with Terraform's connections. " +
 			"A pass that broke off goes on where it stopped when it is applied again.\n\n" +
 			"The new host logs in to the old with a key made for this pass, which may do nothing but read these paths, from the new host's addresses; " +
-			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log and its trash, and no copied file; the manifests go with the last pass of their chain. Of a pass that did not end well, Terraform destroys it before it makes it anew: what it has brought stays known and its trash stays there until the next pass takes both over, for 30 days at most. A pass cannot be imported, for no host can say afterwards what it did.",
+			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log and its trash, and no copied file; the manifests go with the last pass of their chain. Terraform destroys a pass that did not end well before it makes it anew: what that one has brought stays known, and its trash is kept, until the next pass over the same paths takes both over, for 30 days at most. A pass cannot be imported, for no host can say afterwards what it did.",
 		Attributes: attributes,
 	}
 }

@@ -219,6 +219,8 @@ func (s *soak) throughTerraform(cli func() (string, error)) {
 		if err := cmd.Start(); err != nil {
 			s.Fatal(err)
 		}
+		// Whatever a Terraform that was killed alone has left.
+		s.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 		// Terraform alone, or with its provider: the one leaves a provider that
 		// sees its client go, the other nobody.
 		victim := cmd.Process.Pid
