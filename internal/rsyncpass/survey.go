@@ -16,6 +16,9 @@ import (
 //go:embed walk.sh
 var walkText string
 
+//go:embed rsync_facts.sh
+var rsyncFactsText string
+
 //go:embed survey_old.sh
 var surveyOldText string
 
@@ -26,8 +29,8 @@ var surveyNewText string
 var measureText string
 
 var (
-	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: surveyOldText}
-	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: surveyNewText}
+	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: rsyncFactsText + surveyOldText}
+	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: rsyncFactsText + surveyNewText}
 	measureScript   = host.Script{Name: "rsyncpass/measure.sh", Text: walkText + measureText}
 )
 
@@ -69,11 +72,8 @@ type newHost struct {
 
 // directory is one path of a pass on one of the hosts.
 type directory struct {
-	kind   string // "directory", "other" or "missing"
-	real   string // without symbolic links; on the new host, of the nearest that exists
-	kib    int64  // used (old) or free (new) on its file system
-	mount  string
-	inodes int64 // used (old) or free (new), -1 where the file system does not say
+	kind string // "directory", "other" or "missing"
+	real string // without symbolic links; on the new host, of the nearest that exists
 }
 
 type owner struct{ kind, name string }
@@ -84,6 +84,7 @@ type rsyncVersion struct {
 	protocol int
 	acls     bool
 	xattrs   bool
+	fixed    []string // vulnerabilities that its package says to have mended
 }
 
 // ask surveys both hosts.
@@ -140,6 +141,8 @@ func (o *oldHost) parse(stdout string, paths int) error {
 			o.epoch, _ = strconv.ParseInt(rest, 10, 64)
 		case "rsync":
 			o.rsync.parse(rest)
+		case "fixed":
+			o.rsync.fixed = append(o.rsync.fixed, rest)
 		case "permitrootlogin":
 			o.rootKeys = rest
 		case "login":
@@ -178,6 +181,8 @@ func (n *newHost) parse(stdout string, paths int) error {
 			n.os = rest
 		case "rsync":
 			n.rsync.parse(rest)
+		case "fixed":
+			n.rsync.fixed = append(n.rsync.fixed, rest)
 		case "ssh":
 			n.ssh = rest
 		case "address":
@@ -187,11 +192,6 @@ func (n *newHost) parse(stdout string, paths int) error {
 			}
 		case "path":
 			if number, d, ok := parseDirectory(fields); ok && number <= paths {
-				if len(fields) == 7 && fields[5] == "0" {
-					d.inodes = -1 // a file system that makes inodes as it needs them
-				} else if len(fields) == 7 {
-					d.inodes = figure(fields[6])
-				}
 				n.paths[number-1] = d
 				answered++
 			}
@@ -203,7 +203,7 @@ func (n *newHost) parse(stdout string, paths int) error {
 	return nil
 }
 
-// parseDirectory reads "number kind real kib mount inodes".
+// parseDirectory reads "number kind real".
 func parseDirectory(fields []string) (number int, d directory, ok bool) {
 	if len(fields) < 2 {
 		return 0, d, false
@@ -212,9 +212,9 @@ func parseDirectory(fields []string) (number int, d directory, ok bool) {
 	if err != nil || number < 1 {
 		return 0, d, false
 	}
-	d = directory{kind: fields[1], inodes: -1, kib: -1}
-	if len(fields) >= 6 {
-		d.real, d.kib, d.mount, d.inodes = fields[2], figure(fields[3]), fields[4], figure(fields[5])
+	d = directory{kind: fields[1]}
+	if len(fields) >= 3 {
+		d.real = fields[2]
 	}
 	return number, d, true
 }
