@@ -22,6 +22,7 @@ for mark in "$state"/chains/*/"pass-$id"; do
 done
 for path; do
 	[ -d "$path" ] || continue
+	rm -rf "$path/.cutover-try"
 	find "$path/" -type d -name .cutover-partial -prune -exec rm -rf {} +
 done
 rmdir "$state/passes" "$state/trash" "$state/chains" "$state" 2>/dev/null || :

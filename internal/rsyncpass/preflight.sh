@@ -109,30 +109,41 @@ without() {
 	sed -n -e 's/^acls$/--no-acls/p' -e 's/^xattrs$/--no-xattrs/p' "$home/$1.lacks" >"$work/$1/without"
 }
 
-# lacking TARGET: what its file system cannot keep, a word a line.
-lacking() {
-	try=$1/.cutover-try-$$
-	touch -r "$1" "$work/stamp"
-	rm -rf "$try"
-	mkdir "$try" || return 0
-	: >"$try/name"
-	if [ -e "$try/NAME" ]; then echo case; fi
-	ln -s nowhere "$try/link" 2>/dev/null || echo links
-	ln "$try/name" "$try/second" 2>/dev/null || echo hardlinks
-	chown 1:1 "$try/name" 2>/dev/null
-	chmod 4710 "$try/name" 2>/dev/null
-	if [ "$(find "$try/name" -printf '%U %m')" != '1 4710' ]; then echo owners; fi
-	kind=$(awk -v path="$1" '
+# lacking TARGET: what its file system cannot keep, a word a line. A user whose
+# directory that is must not lead the trial elsewhere: it takes place in a
+# directory of root's alone, and by its inode.
+lacking() (
+	on=$(awk -v path="$1" '
 		BEGIN { gsub(/ /, "\\040", path) }
 		index(path "/", $2 == "/" ? "/" : $2 "/") == 1 && length($2) >= length(above) { above = $2; kind = $3 }
 		END { print kind }' /proc/mounts)
+	touch -r "$1" "$work/stamp"
+	rm -rf "$1/.cutover-try"
+	mkdir -m 700 "$1/.cutover-try" || exit 0
+	if cd -P "$1/.cutover-try" && [ "$(pwd -P)" = "$1/.cutover-try" ] && [ -n "$(find . -prune -user 0 ! -perm /077)" ]; then
+		trial "$on"
+	else
+		echo owners
+	fi
+	cd /
+	rm -rf "$1/.cutover-try"
+	touch -r "$work/stamp" "$1"
+)
+
+# trial KIND: in an empty directory, on that kind of file system.
+trial() {
+	: >name
+	if [ -e NAME ]; then echo case; fi
+	ln -s nowhere link 2>/dev/null || echo links
+	ln name second 2>/dev/null || echo hardlinks
 	# Where the tools are missing, only some kinds are known.
 	bare=
-	case $kind in vfat | exfat | msdos | ramfs) bare=1 ;; esac
-	if command -v setfacl >/dev/null 2>&1; then setfacl -m u:1:r "$try/name" 2>/dev/null || echo acls; elif [ -n "$bare" ]; then echo acls; fi
-	if command -v setfattr >/dev/null 2>&1; then setfattr -n user.cutover -v 1 "$try/name" 2>/dev/null || echo xattrs; elif [ -n "$bare" ]; then echo xattrs; fi
-	rm -rf "$try"
-	touch -r "$work/stamp" "$1"
+	case $1 in vfat | exfat | msdos | ramfs) bare=1 ;; esac
+	if command -v setfacl >/dev/null 2>&1; then setfacl -m u:1:r name 2>/dev/null || echo acls; elif [ -n "$bare" ]; then echo acls; fi
+	if command -v setfattr >/dev/null 2>&1; then setfattr -n user.cutover -v 1 name 2>/dev/null || echo xattrs; elif [ -n "$bare" ]; then echo xattrs; fi
+	chown 1:1 name 2>/dev/null
+	chmod 4710 name 2>/dev/null
+	if [ "$(find name -printf '%U %m')" != '1 4710' ]; then echo owners; fi
 }
 
 # kept_as WHAT: how many of a listing are links, or names of a file with several.

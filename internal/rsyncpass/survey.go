@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -12,9 +11,6 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
-
-//go:embed walk.sh
-var walkText string
 
 //go:embed rsync_facts.sh
 var rsyncFactsText string
@@ -25,13 +21,9 @@ var surveyOldText string
 //go:embed survey_new.sh
 var surveyNewText string
 
-//go:embed measure.sh
-var measureText string
-
 var (
 	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: rsyncFactsText + surveyOldText}
 	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: rsyncFactsText + surveyNewText}
-	measureScript   = host.Script{Name: "rsyncpass/measure.sh", Text: walkText + measureText}
 )
 
 // survey is what both hosts said before anything was changed.
@@ -254,46 +246,4 @@ func (v rsyncVersion) atLeast(major, minor, patch int) bool {
 		return false
 	}
 	return a > major || a == major && (b > minor || b == minor && c >= patch)
-}
-
-func (p Pass) excludeLines() io.Reader {
-	return strings.NewReader(strings.Join(p.Excludes, "\n"))
-}
-
-// measure asks both hosts how much the paths hold: sums in KiB and files.
-func (p Pass) measure(ctx context.Context, from, to host.Host) (there, here [][2]int64, err error) {
-	var sources, targets []string
-	for _, each := range p.Paths {
-		sources, targets = append(sources, each.Source), append(targets, each.target())
-	}
-	if there, err = p.measureOn(ctx, from, sources); err != nil {
-		return nil, nil, err
-	}
-	here, err = p.measureOn(ctx, to, targets)
-	return there, here, err
-}
-
-func (p Pass) measureOn(ctx context.Context, h host.Host, directories []string) ([][2]int64, error) {
-	cmd := host.Sh(measureScript, directories...)
-	cmd.Stdin = p.excludeLines()
-	answer, err := h.Run(ctx, cmd)
-	if err != nil {
-		return nil, err
-	}
-	sizes := make([][2]int64, len(directories))
-	answered := 0
-	for _, line := range strings.Split(string(answer.Stdout), "\n") {
-		fields := strings.Split(line, "\t")
-		if len(fields) != 4 || fields[0] != "measured" {
-			continue
-		}
-		if number, err := strconv.Atoi(fields[1]); err == nil && number >= 1 && number <= len(sizes) {
-			sizes[number-1] = [2]int64{figure(fields[2]), figure(fields[3])}
-			answered++
-		}
-	}
-	if answered != len(sizes) {
-		return nil, fmt.Errorf("on host %q: %s gave no full answer; it printed:\n%s", h.Name(), measureScript.Name, answer.Stdout)
-	}
-	return sizes, nil
 }
