@@ -1,10 +1,8 @@
 package rsyncpass
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
@@ -12,7 +10,7 @@ import (
 
 // check says all that stands in the way of the pass at once, and what the user
 // should know of although it does not. Nothing has been changed yet.
-func (p Pass) check(ctx context.Context, from, to host.Host, s survey) (warnings []string, err error) {
+func (p Pass) check(from, to host.Host, s survey) (warnings []string, err error) {
 	var problems []error
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 
@@ -37,7 +35,7 @@ func (p Pass) check(ctx context.Context, from, to host.Host, s survey) (warnings
 		warnings = append(warnings, fmt.Sprintf("%s are not copied: rsync %s on host %q and %s on host %q do not both know them",
 			missing, s.old.rsync.version, from.Name(), s.new.rsync.version, to.Name()))
 	}
-	return warnings, p.checkSpace(ctx, from, to, s)
+	return append(warnings, s.holes(from.Name(), to.Name())...), nil
 }
 
 func (p Pass) checkPaths(from, to host.Host, s survey) (problems []error) {
@@ -94,64 +92,6 @@ func (s survey) acls() bool {
 
 func (s survey) xattrs() bool {
 	return s.old.rsync.xattrs && s.new.rsync.xattrs && min(s.old.rsync.protocol, s.new.rsync.protocol) >= 30
-}
-
-// checkSpace compares what the paths need on each file system of the new host
-// with what is free there. The file systems' own figures settle it nearly
-// always; only where they do not are the trees measured.
-func (p Pass) checkSpace(ctx context.Context, from, to host.Host, s survey) error {
-	if !p.tight(s) {
-		return nil
-	}
-	there, here, err := p.measure(ctx, from, to)
-	if err != nil {
-		return err
-	}
-	type sum struct{ kib, inodes int64 }
-	need, free := map[string]sum{}, map[string]sum{}
-	for i := range p.Paths {
-		target := s.new.paths[i]
-		more := need[target.mount]
-		more.kib += max(0, there[i][0]-here[i][0])
-		more.inodes += max(0, there[i][1]-here[i][1])
-		need[target.mount] = more
-		free[target.mount] = sum{target.kib, target.inodes}
-	}
-	var problems []error
-	for mount, more := range need {
-		if has := free[mount].kib; has >= 0 && more.kib > has {
-			problems = append(problems, fmt.Errorf("the file system %s of host %q is too small: the pass brings %s, and %s are free; %s are missing",
-				mount, to.Name(), size(more.kib), size(has), size(more.kib-has)))
-		}
-		if has := free[mount].inodes; has >= 0 && more.inodes > has {
-			problems = append(problems, fmt.Errorf("the file system %s of host %q has too few inodes: the pass brings %d files, and there is room for %d",
-				mount, to.Name(), more.inodes, has))
-		}
-	}
-	sort.Slice(problems, func(i, j int) bool { return problems[i].Error() < problems[j].Error() })
-	return errors.Join(problems...)
-}
-
-// tight reports whether any file system of the new host has less free than the
-// file systems that the paths come from have in use.
-func (p Pass) tight(s survey) bool {
-	kib, inodes := map[string]int64{}, map[string]int64{}
-	counted := map[[2]string]bool{}
-	for i := range p.Paths {
-		source, target := s.old.paths[i], s.new.paths[i]
-		if pair := [2]string{source.mount, target.mount}; !counted[pair] {
-			counted[pair] = true
-			kib[target.mount] += source.kib
-			inodes[target.mount] += source.inodes
-		}
-	}
-	for i := range p.Paths {
-		target := s.new.paths[i]
-		if target.kib >= 0 && kib[target.mount] > target.kib || target.inodes >= 0 && inodes[target.mount] > target.inodes {
-			return true
-		}
-	}
-	return false
 }
 
 func size(kib int64) string {

@@ -11,8 +11,8 @@
 # Writes into the files out "/quick", "/fresh", "/sum", "/links", "/linkdirs" and
 # "/root" paths for rsync, and into "/gone" and "/turned" records: path type size
 # mtime. The tree's own directory is for itself: to rsync its name means all that
-# is in it. Into "/volume" goes how much there is to copy: entries, bytes. Prints
-# how many changes there are.
+# is in it. Into "/volume" goes how much there is to copy: entries and bytes, and at the
+# most the KiB and inodes that it takes. Prints how many changes there are.
 function split_record(  i) {
 	last = NF
 	unsure = ($NF == "?")
@@ -61,10 +61,16 @@ part == 1 {
 	}
 	if (type == "f") bytes += size
 	# Another name of a file is no more to copy.
-	if (type == "f" && class != "sum" && !(links > 1 && inode in counted)) {
-		volume += size
-		if (links > 1) counted[inode] = 1
+	if (part == 3) next
+	if (type == "f" && links > 1) {
+		if (inode in counted) next
+		counted[inode] = 1
 	}
+	if (!(path in was)) entries++
+	if (type == "f" && class != "sum") {
+		volume += size
+		kib += 4 * int((size + 4095) / 4096)
+	} else if (type == "d" && !(path in was)) kib += 4
 }
 function put(path, list) { print path > (out "/" (path == "." ? "root" : list)) }
 END {
@@ -77,7 +83,7 @@ END {
 		else if (small && known && class == "quick") class = "fresh"
 		put(paths[i], class)
 	}
-	printf "%d %.0f\n", n, volume > (out "/volume")
+	printf "%d %.0f %.0f %d\n", n, volume, kib, entries > (out "/volume")
 	for (i = 1; i <= befores; i++) {
 		path = before[i]
 		if (!(path in is)) {

@@ -61,4 +61,7 @@ if [ -z "$kept" ]; then
 		find "$path/" -type d -name .cutover-partial -prune -exec rm -rf {} +
 	done
 fi
+for path; do
+	rm -rf "$path/.cutover-try"
+done
 rmdir "$state/passes" "$state/trash" "$state/chains" "$state" 2>/dev/null || :

@@ -49,6 +49,9 @@ func (w witness) outcome(state job.State) (Result, error) {
 			}
 		}
 	}
+	warned, inTheWay := w.unfit(r)
+	result.Warnings = append(result.Warnings, warned...)
+	failed = append(failed, inTheWay...)
 	if err := w.differing(r); err != nil {
 		failed = append(failed, err)
 	}

@@ -84,7 +84,7 @@ pull() {
 	set -f
 	while IFS= read -r option; do set -- "$@" "$option"; done <"$job/options"
 	# shellcheck disable=SC2046 # options without blanks
-	set -- "$@" $(cat "$job/progress")
+	set -- "$@" $(cat "$job/progress" "$work/$number/without")
 	# shellcheck disable=SC2086 # options without blanks
 	set -- "$@" $only
 	set +f
@@ -121,13 +121,19 @@ while [ "$number" -lt "$count" ]; do
 	fi
 done
 if [ "$failed" = 0 ]; then strangers || failed=1; fi
+number=0
+while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
+	number=$((number + 1))
+	fit "$number" || failed=1
+done
+if [ "$failed" = 0 ]; then room || failed=1; fi
 if [ "$failed" = 0 ]; then watch; fi
 
 number=0
 while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	number=$((number + 1))
 	here=$work/$number
-	status "copying path $number of $count$([ -s "$job/progress" ] || echo "; see $log")"
+	status "copying path $number of $count$(grep -q . "$job/progress" || echo "; see $log")"
 	if ! sweep "$number" || ! remember_attempt "$number"; then
 		failed=1
 		say end "$number" "$(date +%s)"

@@ -1,6 +1,7 @@
 package rsyncpass
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -109,16 +110,16 @@ func TestRsyncVersion(t *testing.T) {
 		text string
 		want rsyncVersion
 	}{
-		"3.2.3": {"rsync  version 3.2.3  protocol version 31\n    socketpairs, hardlinks, no hardlink-specials, symlinks, IPv6, atimes,\n    batchfiles, inplace, append, ACLs, xattrs, optional protect-args, iconv,", rsyncVersion{"3.2.3", 31, true, true}},
-		"3.0.7": {"rsync  version 3.0.7  protocol version 30\nCapabilities:\n    batchfiles, inplace, append, ACLs, xattrs, iconv, symtimes", rsyncVersion{"3.0.7", 30, true, true}},
-		"bare":  {"rsync  version v3.4.1  protocol version 32\n    append, no ACLs, no xattrs, symtimes", rsyncVersion{"3.4.1", 32, false, false}},
+		"3.2.3": {"rsync  version 3.2.3  protocol version 31\n    socketpairs, hardlinks, no hardlink-specials, symlinks, IPv6, atimes,\n    batchfiles, inplace, append, ACLs, xattrs, optional protect-args, iconv,", rsyncVersion{"3.2.3", 31, true, true, nil}},
+		"3.0.7": {"rsync  version 3.0.7  protocol version 30\nCapabilities:\n    batchfiles, inplace, append, ACLs, xattrs, iconv, symtimes", rsyncVersion{"3.0.7", 30, true, true, nil}},
+		"bare":  {"rsync  version v3.4.1  protocol version 32\n    append, no ACLs, no xattrs, symtimes", rsyncVersion{"3.4.1", 32, false, false, nil}},
 	}
 	for name, test := range tests {
 		var got rsyncVersion
 		for _, line := range strings.Split(test.text, "\n") {
 			got.parse(line)
 		}
-		if got != test.want {
+		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
 	}

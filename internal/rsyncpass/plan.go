@@ -254,7 +254,7 @@ func (p Pass) job(l plan, targets []string) job.Spec {
 			"options": strings.Join(l.rsync, "\n") + "\n", "targets": strings.Join(targets, "\n") + "\n",
 			"delete": deletion, "owners": owners,
 			"classify.awk": classifyText, "verdict.awk": verdictText, "remove.sh": removeText,
-			"progress": l.progress, "verify": p.verify(), "coarse": coarse, "verify.awk": verifyAwkText,
+			"progress": l.progress + "\n", "verify": p.verify(), "coarse": coarse, "verify.awk": verifyAwkText, "room.awk": roomAwkText,
 		},
 	}
 }

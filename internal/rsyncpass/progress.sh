@@ -26,7 +26,7 @@ watch() {
 	mkdir -p "$work/progress"
 	: >"$work/progress.done"
 	cat "$work"/*/volume 2>/dev/null | awk '{ files += $1; bytes += $2 } END { printf "%d %.0f\n", files, bytes }' >"$work/volume"
-	[ -s "$job/progress" ] || return 0
+	grep -q . "$job/progress" || return 0
 	began=$(date +%s)
 	(
 		trap - EXIT

@@ -16,6 +16,12 @@ import (
 //	kind     path, kind of file system that is not trusted
 //	changes  path, how many entries are new, different or gone
 //	unknown  "user" or "group", name, number of files
+//	lacks    path, what its file system cannot keep ("owners", "links", "hardlinks",
+//	         "case", "acls", "xattrs"), how many that matters to ("?": nobody
+//	         knows), one of them
+//	alike    path, an entry that differs from another's name in case alone
+//	room     mount point, KiB that come, KiB that are free, inodes that come,
+//	         inodes that are free: a file system that is too small
 //	deleted  path, files, bytes, how many stayed because the new host changed them
 //	kept     path, one of those
 //	stat     path, line of rsync --stats
@@ -32,6 +38,7 @@ import (
 type report struct {
 	paths    []pathReport
 	strange  []stranger
+	crowded  []crowded
 	trashKiB int64
 	finished time.Time
 }
@@ -50,6 +57,9 @@ type pathReport struct {
 	failures      []ending
 	saidSoFar     []string
 	seen, started bool
+
+	lacks []lack
+	alike []string
 
 	verified, meanwhile, differing int64
 	differs                        []string // "./path: reason"
@@ -88,6 +98,11 @@ func parseReport(text string, paths int) (report, error) {
 			continue
 		case "trash":
 			r.trashKiB = figure(rest)
+			continue
+		case "room":
+			if c, ok := parseCrowded(rest); ok {
+				r.crowded = append(r.crowded, c)
+			}
 			continue
 		case "finished":
 			r.finished = time.Unix(figure(rest), 0).UTC()
@@ -143,6 +158,10 @@ func (p *pathReport) take(what, value string) {
 		p.short = shortage{at(0), at(1), at(2)}
 	case "kept":
 		p.keptExamples = append(p.keptExamples, strings.TrimPrefix(value, "./"))
+	case "lacks":
+		p.lacks = append(p.lacks, parseLack(fields))
+	case "alike":
+		p.alike = append(p.alike, strings.TrimPrefix(value, "./"))
 	case "verified":
 		p.verified, p.meanwhile, p.differing = at(0), at(1), at(2)
 	case "differs":

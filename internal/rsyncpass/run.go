@@ -41,7 +41,7 @@ var forgetText string
 
 var (
 	prepareScript = host.Script{Name: "rsyncpass/prepare.sh", Text: prepareText}
-	passScript    = host.Script{Name: "rsyncpass/pass.sh", Text: chainText + progressText + compareText + verifyText + passText}
+	passScript    = host.Script{Name: "rsyncpass/pass.sh", Text: chainText + progressText + compareText + verifyText + preflightText + passText}
 	claimScript   = host.Script{Name: "rsyncpass/claim.sh", Text: claimText}
 	forgetScript  = host.Script{Name: "rsyncpass/forget.sh", Text: forgetText}
 )
@@ -61,7 +61,7 @@ func Run(ctx context.Context, from, to host.Host, p Pass, show func(status strin
 	if err != nil {
 		return result, err
 	}
-	warnings, err := p.check(ctx, from, to, s)
+	warnings, err := p.check(from, to, s)
 	if err != nil {
 		return result, err
 	}

@@ -23,6 +23,9 @@
 #                      says what is to be compared: records (see compare.sh) of
 #                      the "whole", or of the paths on standard input ("listed"),
 #                      or the "sums" of all files; then "cutover-end"
+#   cutover-extras N   says how many files have ACLs and extended attributes: lines
+#                      of "acls" or "xattrs", a number ("?" where it cannot be told)
+#                      and one of the paths
 #
 # Exit code 126: refused. 1: the listing is not complete.
 set -fu
@@ -151,6 +154,29 @@ verify() {
 	printf 'cutover-end\0'
 }
 
+extras() {
+	if command -v getfacl >/dev/null 2>&1; then
+		seek ! -type l -print0 | (cd -P "$path" && xargs -0 getfacl -s -p 2>/dev/null) | with acls
+	else
+		seek ! -type l -print0 | (cd -P "$path" && xargs -0 ls -ld 2>/dev/null) | sed -n 's/^[-dpscb][-rwxsStT]*+ .* \.\//# file: .\//p' | with acls
+	fi
+	if command -v getfattr >/dev/null 2>&1; then
+		seek -print0 | (cd -P "$path" && xargs -0 getfattr -h -m '^user[.]|^trusted[.]|^security[.]capability' 2>/dev/null) | with xattrs
+	else
+		printf 'xattrs\t?\t\n'
+	fi
+}
+
+# with WHAT: counts the files that getfacl or getfattr names.
+with() {
+	awk -v what="$1" '/^# file: / { n++; if (n == 1) example = substr($0, 9) } END { printf "%s\t%d\t%s\n", what, n, example }'
+}
+
+if [ "$#" -eq 2 ] && [ "$1" = cutover-extras ]; then
+	directory "$2"
+	extras
+	exit 0
+fi
 if [ "$#" -eq 2 ] && [ "$1" = cutover-list ]; then
 	directory "$2"
 	list

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -13,8 +12,8 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
 
-//go:embed walk.sh
-var walkText string
+//go:embed rsync_facts.sh
+var rsyncFactsText string
 
 //go:embed survey_old.sh
 var surveyOldText string
@@ -22,13 +21,9 @@ var surveyOldText string
 //go:embed survey_new.sh
 var surveyNewText string
 
-//go:embed measure.sh
-var measureText string
-
 var (
-	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: surveyOldText}
-	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: surveyNewText}
-	measureScript   = host.Script{Name: "rsyncpass/measure.sh", Text: walkText + measureText}
+	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: rsyncFactsText + surveyOldText}
+	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: rsyncFactsText + surveyNewText}
 )
 
 // survey is what both hosts said before anything was changed.
@@ -69,11 +64,8 @@ type newHost struct {
 
 // directory is one path of a pass on one of the hosts.
 type directory struct {
-	kind   string // "directory", "other" or "missing"
-	real   string // without symbolic links; on the new host, of the nearest that exists
-	kib    int64  // used (old) or free (new) on its file system
-	mount  string
-	inodes int64 // used (old) or free (new), -1 where the file system does not say
+	kind string // "directory", "other" or "missing"
+	real string // without symbolic links; on the new host, of the nearest that exists
 }
 
 type owner struct{ kind, name string }
@@ -84,6 +76,7 @@ type rsyncVersion struct {
 	protocol int
 	acls     bool
 	xattrs   bool
+	fixed    []string // vulnerabilities that its package says to have mended
 }
 
 // ask surveys both hosts.
@@ -140,6 +133,8 @@ func (o *oldHost) parse(stdout string, paths int) error {
 			o.epoch, _ = strconv.ParseInt(rest, 10, 64)
 		case "rsync":
 			o.rsync.parse(rest)
+		case "fixed":
+			o.rsync.fixed = append(o.rsync.fixed, rest)
 		case "permitrootlogin":
 			o.rootKeys = rest
 		case "login":
@@ -178,6 +173,8 @@ func (n *newHost) parse(stdout string, paths int) error {
 			n.os = rest
 		case "rsync":
 			n.rsync.parse(rest)
+		case "fixed":
+			n.rsync.fixed = append(n.rsync.fixed, rest)
 		case "ssh":
 			n.ssh = rest
 		case "address":
@@ -187,11 +184,6 @@ func (n *newHost) parse(stdout string, paths int) error {
 			}
 		case "path":
 			if number, d, ok := parseDirectory(fields); ok && number <= paths {
-				if len(fields) == 7 && fields[5] == "0" {
-					d.inodes = -1 // a file system that makes inodes as it needs them
-				} else if len(fields) == 7 {
-					d.inodes = figure(fields[6])
-				}
 				n.paths[number-1] = d
 				answered++
 			}
@@ -203,7 +195,7 @@ func (n *newHost) parse(stdout string, paths int) error {
 	return nil
 }
 
-// parseDirectory reads "number kind real kib mount inodes".
+// parseDirectory reads "number kind real".
 func parseDirectory(fields []string) (number int, d directory, ok bool) {
 	if len(fields) < 2 {
 		return 0, d, false
@@ -212,9 +204,9 @@ func parseDirectory(fields []string) (number int, d directory, ok bool) {
 	if err != nil || number < 1 {
 		return 0, d, false
 	}
-	d = directory{kind: fields[1], inodes: -1, kib: -1}
-	if len(fields) >= 6 {
-		d.real, d.kib, d.mount, d.inodes = fields[2], figure(fields[3]), fields[4], figure(fields[5])
+	d = directory{kind: fields[1]}
+	if len(fields) >= 3 {
+		d.real = fields[2]
 	}
 	return number, d, true
 }
@@ -254,46 +246,4 @@ func (v rsyncVersion) atLeast(major, minor, patch int) bool {
 		return false
 	}
 	return a > major || a == major && (b > minor || b == minor && c >= patch)
-}
-
-func (p Pass) excludeLines() io.Reader {
-	return strings.NewReader(strings.Join(p.Excludes, "\n"))
-}
-
-// measure asks both hosts how much the paths hold: sums in KiB and files.
-func (p Pass) measure(ctx context.Context, from, to host.Host) (there, here [][2]int64, err error) {
-	var sources, targets []string
-	for _, each := range p.Paths {
-		sources, targets = append(sources, each.Source), append(targets, each.target())
-	}
-	if there, err = p.measureOn(ctx, from, sources); err != nil {
-		return nil, nil, err
-	}
-	here, err = p.measureOn(ctx, to, targets)
-	return there, here, err
-}
-
-func (p Pass) measureOn(ctx context.Context, h host.Host, directories []string) ([][2]int64, error) {
-	cmd := host.Sh(measureScript, directories...)
-	cmd.Stdin = p.excludeLines()
-	answer, err := h.Run(ctx, cmd)
-	if err != nil {
-		return nil, err
-	}
-	sizes := make([][2]int64, len(directories))
-	answered := 0
-	for _, line := range strings.Split(string(answer.Stdout), "\n") {
-		fields := strings.Split(line, "\t")
-		if len(fields) != 4 || fields[0] != "measured" {
-			continue
-		}
-		if number, err := strconv.Atoi(fields[1]); err == nil && number >= 1 && number <= len(sizes) {
-			sizes[number-1] = [2]int64{figure(fields[2]), figure(fields[3])}
-			answered++
-		}
-	}
-	if answered != len(sizes) {
-		return nil, fmt.Errorf("on host %q: %s gave no full answer; it printed:\n%s", h.Name(), measureScript.Name, answer.Stdout)
-	}
-	return sizes, nil
 }

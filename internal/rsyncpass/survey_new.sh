@@ -3,9 +3,9 @@
 #   $1...    target directories
 #
 # Prints lines of a word, a tab and a value; fields of a value are parted by
-# tabs too. Exit code 0, also where something is missing.
+# tabs too. Exit code 0, also where something is missing. rsync_facts.sh goes
+# before it.
 set -u
-tab=$(printf '\t')
 say() {
 	printf '%s' "$1"
 	shift
@@ -19,9 +19,7 @@ if [ -z "$os" ]; then
 	if [ -f /etc/debian_version ]; then os=debian; elif [ -f /etc/redhat-release ]; then os=rhel; fi
 fi
 say os "$os"
-if command -v rsync >/dev/null 2>&1; then
-	rsync --version 2>/dev/null | sed "s/^/rsync$tab/"
-fi
+rsync_facts
 if command -v ssh >/dev/null 2>&1 && command -v ssh-keygen >/dev/null 2>&1; then
 	say ssh "$(ssh -V 2>&1 | head -n 1)"
 fi
@@ -39,16 +37,14 @@ for path; do
 	number=$((number + 1))
 	kind=missing
 	if [ -d "$path" ]; then kind=directory; elif [ -e "$path" ] || [ -L "$path" ]; then kind=other; fi
-	# Space is what the nearest directory that exists has.
+	# A directory that is missing is its nearest one that exists.
 	at=$path
 	while [ ! -d "$at" ]; do
 		at=${at%/*}
 		at=${at:-/}
 	done
 	real=$(cd -P "$at" && pwd -P)
-	space=$(df -Pk "$at" 2>/dev/null | awk 'END { print $(NF-2) "\t" $NF }')
-	inodes=$(df -Pi "$at" 2>/dev/null | awk 'END { print $(NF-4) "\t" $(NF-2) }')
-	say path "$number" "$kind" "$real" "$space" "$inodes"
+	say path "$number" "$kind" "$real"
 done
 
 exit 0

@@ -6,7 +6,8 @@
 #   $4...    directories
 #
 # Prints lines of a word, a tab and a value; fields of a value are parted by
-# tabs too. Exit code 0, also where something is missing.
+# tabs too. Exit code 0, also where something is missing. rsync_facts.sh goes
+# before it.
 set -u
 login=$1
 become=$2
@@ -28,9 +29,7 @@ fi
 say os "$os"
 say clock "$(date +%Y%m%d%H%M%S)"
 say epoch "$(date +%s)"
-if command -v rsync >/dev/null 2>&1; then
-	rsync --version 2>/dev/null | sed "s/^/rsync$tab/"
-fi
+rsync_facts
 
 # The login for the key: the provider's own, if root's rights can be had there
 # without a password, else root, if sshd lets root in by key.
@@ -88,9 +87,7 @@ for path; do
 	number=$((number + 1))
 	if [ -d "$path" ]; then
 		real=$(cd -P "$path" && pwd -P)
-		space=$(df -Pk "$path" 2>/dev/null | awk 'END { print $(NF-3) "\t" $NF }')
-		inodes=$(df -Pi "$path" 2>/dev/null | awk 'END { print $(NF-3) }')
-		say path "$number" directory "$real" "$space" "$inodes"
+		say path "$number" directory "$real"
 	elif [ -e "$path" ]; then
 		say path "$number" other
 	else

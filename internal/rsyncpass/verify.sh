@@ -59,8 +59,8 @@ verify() {
 	return 0
 }
 
-# both NUMBER WHAT: what both hosts say, side by side. "listed" are the paths in
-# the list "asked".
+# both NUMBER WHAT [LABEL]: what both hosts say, side by side. "listed" are the
+# paths in the list "asked".
 both() {
 	here=$work/$1
 	target=$(sed -n "${1}p" "$job/targets")
@@ -86,7 +86,7 @@ both() {
 	if [ "$code" -eq 0 ] && [ "$(tail -n 1 "$here/there.records")" != cutover-end ]; then code=12; fi
 	if [ "$code" -eq 0 ] && grep -v -e 'No such file or directory$' -e 'Not a directory$' "$here/here.said" >"$work/said"; then code=1; fi
 	if [ "$code" -ne 0 ]; then
-		ended "$1" verify "$code"
+		ended "$1" "${3:-verify}" "$code"
 		return 1
 	fi
 	sed '$d' "$here/there.records" >"$here/there.new" && mv "$here/there.new" "$here/there.records"
