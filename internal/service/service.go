@@ -53,9 +53,11 @@ type Want struct {
 	Restore bool
 }
 
-// Met reports whether a service is as wanted already.
+// Met reports whether a service is as wanted already. Of one that is to be
+// drained that is not known: whoever has stopped it may have been killed before
+// its queue was empty.
 func (w Want) Met(s State) bool {
-	if w.Restart || w.Running != nil && *w.Running != s.Running || w.Enabled != nil && *w.Enabled != s.Enabled {
+	if w.Restart || w.Drain && w.Running != nil && !*w.Running || w.Running != nil && *w.Running != s.Running || w.Enabled != nil && *w.Enabled != s.Enabled {
 		return false
 	}
 	for _, t := range s.Triggers {

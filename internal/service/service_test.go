@@ -96,6 +96,7 @@ func TestWhatIsMetAlready(t *testing.T) {
 		{Want{Running: ptr(false)}, runs, false},
 		{Want{Enabled: ptr(false)}, runs, false},
 		{Want{Running: ptr(false)}, State{}, true},
+		{Want{Running: ptr(false), Drain: true}, State{}, false},
 		{Want{Running: ptr(false)}, socket, false},
 		{Want{Enabled: ptr(false)}, socket, false},
 	} {

@@ -242,8 +242,13 @@ func (t Tunnel) install(ctx context.Context, from, to host.Host, old fromFacts, 
 	if err := write(ctx, from, files); err != nil {
 		return err
 	}
-	if err := t.tryLogin(ctx, from, to); err != nil {
-		return err
+	// Plain relays that are new are started at once, for clients may be waiting;
+	// what is wrong with their way is asked where they do not answer.
+	atOnce := t.Mode != Transparent && t.Mode != overLine && t.line == nil && !old.active
+	if !atOnce {
+		if err := t.tryLogin(ctx, from, to); err != nil {
+			return err
+		}
 	}
 	if t.Mode == overLine {
 		if _, err := to.Run(ctx, host.Sh(toHangup, t.account())); err != nil {
@@ -262,6 +267,9 @@ func (t Tunnel) install(ctx context.Context, from, to host.Host, old fromFacts, 
 		return t.tryLink(ctx, from, to, old)
 	case overLine:
 		return t.tryLine(ctx, from, to, old.init)
+	}
+	if atOnce {
+		return t.tryRelaysAndWay(ctx, from, to, old.init)
 	}
 	return t.tryRelays(ctx, from, to, old.init)
 }

@@ -80,7 +80,6 @@ func TestStart(t *testing.T) {
 	admitted := Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, SourceAddresses: []string{"192.0.2.1", "2001:db8::1"}}
 	to.Expect("tunnel/to_admit.sh cutover-relay /var/lib/cutover/tunnel-relay /usr/sbin/nologin").
 		WithStdin(admitted.authorizedKeys("ssh-ed25519 RELAYKEY", "OpenSSH_10.0"))
-	from.Expect("tunnel/from_login.sh /etc/cutover/tunnel-relay/ssh_config localhost:25")
 	from.Expect("tunnel/from_start.sh relay systemd")
 
 	started, err := start(t, from, to)
@@ -133,8 +132,10 @@ func TestFailedStartIsUndone(t *testing.T) {
 	t.Parallel()
 	from, to := fakes(t, oldSystemd, freshSshd)
 	to.OnDial(mailServer("554 no"))
+	from.OnDial(func(string, string) (net.Conn, error) { return nil, errors.New("connection refused") })
 	from.Expect("tunnel/from_prepare.sh relay").Prints("ssh-ed25519 RELAYKEY x\n")
 	to.Expect("tunnel/to_admit.sh cutover-relay /var/lib/cutover/tunnel-relay /usr/sbin/nologin")
+	from.Expect("tunnel/from_start.sh relay systemd")
 	from.Expect("tunnel/from_login.sh /etc/cutover/tunnel-relay/ssh_config localhost:25").Exits(255, "Permission denied (publickey).")
 	from.Expect("tunnel/from_stop.sh relay")
 	to.Expect("tunnel/to_dismiss.sh cutover-relay /var/lib/cutover/tunnel-relay")

@@ -75,6 +75,29 @@ func (t Tunnel) tryRelays(ctx context.Context, from, to host.Host, init string) 
 	return nil
 }
 
+// doubtAfter is how long new relays may be silent before the way to the new host
+// is tried by itself.
+const doubtAfter = 2 * time.Second
+
+// tryRelaysAndWay is tryRelays for relays whose login was not tried before.
+func (t Tunnel) tryRelaysAndWay(ctx context.Context, from, to host.Host, init string) error {
+	trying, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() { answered <- t.tryRelays(trying, from, to, init) }()
+	select {
+	case err := <-answered:
+		return err
+	case <-time.After(doubtAfter):
+	}
+	if err := t.tryLogin(ctx, from, to); err != nil {
+		cancel()
+		<-answered
+		return err
+	}
+	return <-answered
+}
+
 // tryForward waits until a forward answers at an address of the old host.
 func (t Tunnel) tryForward(ctx context.Context, from, to host.Host, forward Forward, address, init string, deadline time.Time) error {
 	for {
