@@ -16,6 +16,16 @@ done >"$file.new"
 mv "$file.new" "$file"
 rules=$(cat)
 
+# alone PROGRAM: waits until nothing else of ours changes what the program is
+# for. The lock is on the program's own file, so that it leaves no trace; it ends
+# with this script.
+alone() {
+	if command -v flock >/dev/null 2>&1 && program=$(command -v "$1"); then
+		exec 9<"$program"
+		flock 9
+	fi
+}
+
 # restore TOOL RULES CHAIN
 restore() {
 	jump="-A PREROUTING -j $3"
@@ -37,6 +47,7 @@ nft)
 	printf '%s\n' "$rules" | nft -f -
 	;;
 iptables)
+	alone iptables-restore
 	restore iptables "$rules" "$3"
 	if [ "$4" = yes ]; then
 		restore ip6tables "$rules" "$3"

@@ -28,10 +28,35 @@ look() {
 	fi
 }
 
+# alone PROGRAM: waits until nothing else of ours changes what the program is
+# for. The lock is on the program's own file, so that it leaves no trace; it ends
+# with this script.
+alone() {
+	if command -v flock >/dev/null 2>&1 && program=$(command -v "$1"); then
+		exec 9<"$program"
+		flock 9
+	fi
+}
+
+# unmake TOOL TABLE: iptables with nftables below it makes a table when a rule is
+# put there, and keeps it. One without rules, chains and policies goes again.
+unmake() {
+	case $("$1-restore" --version 2>/dev/null) in
+	*nf_tables*) ;;
+	*) return 0 ;;
+	esac
+	"$1-save" | awk -v table="*$2" '
+		/^\*/ { within = $0 == table; if (within) there = 1 }
+		within && (/^-/ || /^:/ && $2 != "ACCEPT") { used = 1 }
+		END { exit !there || used }' || return 0
+	printf '*%s\nCOMMIT\n' "$2" | "$1-restore"
+}
+
 tables=$(look nft nft list tables)
 if printf '%s\n' "$tables" | grep -q -x -e "table inet $2"; then
 	nft delete table inet "$2"
 fi
+alone iptables-restore
 for tables in iptables ip6tables; do
 	# Without -t, which would make a table that is not there.
 	rules=$(look "$tables" "$tables-save")
@@ -46,6 +71,7 @@ for tables in iptables ip6tables; do
 		printf '%s\n' "$rules" | grep -x -e "-A PREROUTING -j $3" | sed 's/^-A/-D/' || true
 		printf -- '-F %s\n-X %s\nCOMMIT\n' "$3" "$3"
 	} | "$tables-restore" $wait --noflush
+	unmake "$tables" mangle
 done
 
 if [ -z "$record" ]; then

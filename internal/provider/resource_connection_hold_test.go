@@ -441,7 +441,7 @@ func writeByHand(t *testing.T, host *lab.Host) {
 func reloadFirewall(t *testing.T, host *lab.Host) {
 	t.Helper()
 	if host.Kind == lab.SysV {
-		run(t, host, "sh", "-c", `for t in iptables ip6tables; do for table in mangle filter; do $t -t $table -F && $t -t $table -X || exit 1; done; done`)
+		run(t, host, "sh", "-c", `for t in iptables ip6tables; do for table in mangle filter; do printf '*%s\nCOMMIT\n' $table | $t-restore || exit 1; done; done`)
 		return
 	}
 	run(t, host, "nft", "-f", "/etc/nftables.conf")
@@ -461,31 +461,17 @@ func sameFirewall(t *testing.T, host *lab.Host) {
 
 var counters = regexp.MustCompile(` ?\[[0-9]+:[0-9]+\]`)
 
-// firewall is all that a host filters, without counters and comments. iptables
-// makes one of its tables when it is first used and has no way to remove it:
-// one without rules and with the policy ACCEPT is left out.
+// firewall is all that a host filters, without counters and comments.
 func firewall(t *testing.T, host *lab.Host) string {
 	t.Helper()
 	said := run(t, host, "sh", "-c", `
 		command -v nft >/dev/null && { nft -s list ruleset || exit 1; }
 		for t in iptables ip6tables; do command -v $t-save >/dev/null && { echo "# $t"; $t-save || exit 1; }; done
 		echo "# sysctl"; sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6)\.(conf\.|ip_forward|tcp_syn)|^net\.netfilter\.nf_conntrack_tcp' | sort; true`)
-	var kept, table []string
+	var kept []string
 	for _, line := range strings.Split(counters.ReplaceAllString(said, ""), "\n") {
-		switch {
-		case strings.HasPrefix(line, "#"):
-		case strings.HasPrefix(line, "*"):
-			table = []string{line}
-		case table == nil:
+		if !strings.HasPrefix(line, "#") {
 			kept = append(kept, line)
-		case line == "COMMIT":
-			if len(table) > 1 {
-				kept = append(kept, table...)
-			}
-			table = nil
-		case strings.HasPrefix(line, ":") && strings.HasSuffix(strings.TrimSpace(line), " ACCEPT"):
-		default:
-			table = append(table, line)
 		}
 	}
 	return strings.Join(kept, "\n")

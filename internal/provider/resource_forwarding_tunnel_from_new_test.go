@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
@@ -128,5 +129,42 @@ func TestAccTunnelFromNewSaysWhatIsInItsWay(t *testing.T) {
 				},
 			},
 		})
+	})
+}
+
+// A new host without systemd calls, too, and keeps calling.
+func TestAccTunnelFromNewWithoutSystemd(t *testing.T) {
+	w := labWorld(t)
+	untouched(t, w.bookworm)
+	untouched(t, w.sysv)
+	answered := func() error {
+		by, err := ask(w, w.bookworm.Address, 8080)
+		if err == nil && by != "sysv" {
+			err = fmt.Errorf("port 8080 is served by %q", by)
+		}
+		return err
+	}
+	config := w.config(`
+resource "cutover_forwarding_tunnel" "relay" {
+  from          = "bookworm"
+  to            = "sysv"
+  initiate_from = "new"
+  forwards      = [{ listen_port = 8080, target_port = 80 }]
+}
+`)
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{Config: config, Check: check(t, answered)},
+			{
+				PreConfig: func() {
+					killRelay(t, w.sysv, "relay")
+					if err := eventually(10*time.Second, answered); err != nil {
+						t.Error(err)
+					}
+				},
+				Config: config, PlanOnly: true,
+			},
+		},
 	})
 }

@@ -202,8 +202,9 @@ func TestAccTransparentTunnelSaysWhatIsInItsWay(t *testing.T) {
 		// that of iptables our rules come first.
 		const shut, unshut = "table inet shut { chain through { type filter hook forward priority 0; policy drop; }; }", "nft delete table inet shut"
 		t.Cleanup(func() {
+			uncontain(t, host)
 			run(t, host, "sh", "-c", `[ -c /dev/net/tun ] || mknod -m 666 /dev/net/tun c 10 200
-				if command -v nft >/dev/null; then nft delete table inet shut 2>/dev/null || true; else iptables -P FORWARD ACCEPT; fi`)
+				if command -v nft >/dev/null; then nft delete table inet shut 2>/dev/null || true; else printf '*filter\nCOMMIT\n' | iptables-restore; fi`)
 		})
 		old := func(script string, args ...string) func() {
 			return func() { run(t, host, append([]string{"sh", "-c", script, "sh"}, args...)...) }
@@ -212,13 +213,14 @@ func TestAccTransparentTunnelSaysWhatIsInItsWay(t *testing.T) {
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{
-				{ // a container without the device
-					PreConfig:   old("umount /dev/net/tun; rm /dev/net/tun"),
-					Config:      tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]"),
-					ExpectError: regexp.MustCompile(`(?s)host\s+"` + name + `"\s+has\s+no\s+/dev/net/tun`),
+				{ // a container without the device, without a firewall, and with settings that cannot be changed
+					PreConfig: func() { contain(t, host) },
+					Config:    tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 80 }]"),
+					ExpectError: regexp.MustCompile(`(?s)host\s+"` + name + `"\s+has\s+no\s+/dev/net/tun.*neither\s+nft\s+nor\s+iptables.*` +
+						`/proc/sys/net/ipv4/ip_forward\s+is\s+read-only.*ipv6/conf/all/forwarding\s+is\s+read-only`),
 				},
 				{
-					PreConfig:   old(`mknod -m 666 /dev/net/tun c 10 200; if command -v nft >/dev/null; then nft "$1"; fi`, shut),
+					PreConfig:   old(uncontained+`mknod -m 666 /dev/net/tun c 10 200; if command -v nft >/dev/null; then nft "$1"; fi`, shut),
 					Config:      tunnelConfig(w, name, mode+"  forwards = [{ listen_port = 8080, target_port = 8998 }]"),
 					ExpectError: regexp.MustCompile(map[string]string{"bookworm": `(?s)keeps\s+out\s+what\s+is\s+forwarded\s+\(nft\s+table\s+inet\s+shut\)`, "sysv": "nothing\\s+useful"}[name]),
 				},
@@ -261,6 +263,32 @@ resource "cutover_forwarding_tunnel" "second" {
 			},
 		})
 	})
+}
+
+// contain makes of a host what a container of little privilege is.
+func contain(t *testing.T, host *lab.Host) {
+	t.Helper()
+	run(t, host, "sh", "-c", `umount /dev/net/tun; rm /dev/net/tun
+		for tool in nft iptables-restore; do
+			if [ -e /usr/sbin/$tool ]; then mv /usr/sbin/$tool /usr/sbin/$tool.hidden; fi
+		done
+		for setting in ipv4/ip_forward ipv6/conf/all/forwarding; do
+			mount --bind /proc/sys/net/$setting /proc/sys/net/$setting && mount -o remount,ro,bind /proc/sys/net/$setting || exit 1
+		done`)
+}
+
+// uncontained undoes contain, but for the device.
+const uncontained = `for tool in nft iptables-restore; do
+		if [ -e /usr/sbin/$tool.hidden ]; then mv /usr/sbin/$tool.hidden /usr/sbin/$tool; fi
+	done
+	for setting in ipv4/ip_forward ipv6/conf/all/forwarding; do
+		while grep -q " /proc/sys/net/$setting " /proc/mounts; do umount /proc/sys/net/$setting; done
+	done
+	`
+
+func uncontain(t *testing.T, host *lab.Host) {
+	t.Helper()
+	run(t, host, "sh", "-c", uncontained)
 }
 
 // clientsAreSeen looks for the client's own addresses in the logs of the new
@@ -318,12 +346,11 @@ func differing(before, after string) string {
 
 func network(t *testing.T, host *lab.Host) string {
 	t.Helper()
-	// An empty chain that accepts is what iptables leaves when it has looked.
 	// Lifetimes change by themselves, and the number of a link's other end at boot.
 	return run(t, host, "sh", "-c", `
 		if command -v nft >/dev/null; then nft list ruleset; fi
 		for save in iptables-save ip6tables-save; do
-			if command -v $save >/dev/null; then $save | grep -v '^[#*]\|^COMMIT\|^:.* ACCEPT '; fi
+			if command -v $save >/dev/null; then $save | sed '/^#/d; s/\[.*\]//'; fi
 		done
 		ip link | sed 's/qlen.*//; s/@if[0-9]*//'; ip addr | grep inet | sed 's/valid_lft.*//'
 		ip route show table all; ip -6 route show table all | sed 's/ expires [0-9]*sec//'; ip rule; ip -6 rule

@@ -15,6 +15,18 @@ exec 3>&-
 command="/bin/sh /etc/cutover/traffic-$name/count $name"
 unit=cutover-traffic-$name.service
 sh "/etc/cutover/traffic-$name/count" "$name"
+
+# alone PROGRAM: waits until nothing else of ours changes what the program is
+# for. The lock is on the program's own file, so that it leaves no trace; it ends
+# with this script.
+alone() {
+	if command -v flock >/dev/null 2>&1 && program=$(command -v "$1"); then
+		exec 9<"$program"
+		flock 9
+	fi
+}
+
+alone telinit
 if [ -f "/etc/systemd/system/$unit" ]; then
 	systemctl daemon-reload
 	systemctl enable "$unit" 2>/dev/null || systemctl enable "$unit"

@@ -8,6 +8,16 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 directory=/etc/cutover/traffic-$1
 chain=CVC-$1
 
+# alone PROGRAM: waits until nothing else of ours changes what the program is
+# for. The lock is on the program's own file, so that it leaves no trace; it ends
+# with this script.
+alone() {
+	if command -v flock >/dev/null 2>&1 && program=$(command -v "$1"); then
+		exec 9<"$program"
+		flock 9
+	fi
+}
+
 # restore TOOL
 restore() {
 	wait=
@@ -26,6 +36,7 @@ restore() {
 if [ -f "$directory/rules.nft" ]; then
 	nft -f "$directory/rules.nft"
 fi
+alone iptables-restore
 for tool in iptables ip6tables; do
 	if [ -f "$directory/rules.$tool" ]; then
 		restore "$tool"

@@ -8,6 +8,17 @@ directory=/etc/cutover/traffic-$name
 chain=CVC-$name
 unit=cutover-traffic-$name.service
 
+# alone PROGRAM: waits until nothing else of ours changes what the program is
+# for. The lock is on the program's own file, so that it leaves no trace; it ends
+# with this script.
+alone() {
+	if command -v flock >/dev/null 2>&1 && program=$(command -v "$1"); then
+		exec 9<"$program"
+		flock 9
+	fi
+}
+
+alone telinit
 if [ -f "/etc/systemd/system/$unit" ]; then
 	systemctl disable "$unit" 2>/dev/null || systemctl disable "$unit"
 	rm -f "/etc/systemd/system/$unit"
@@ -30,10 +41,25 @@ look() {
 	fi
 }
 
+# unmake TOOL TABLE: iptables with nftables below it makes a table when a rule is
+# put there, and keeps it. One without rules, chains and policies goes again.
+unmake() {
+	case $("$1-restore" --version 2>/dev/null) in
+	*nf_tables*) ;;
+	*) return 0 ;;
+	esac
+	"$1-save" | awk -v table="*$2" '
+		/^\*/ { within = $0 == table; if (within) there = 1 }
+		within && (/^-/ || /^:/ && $2 != "ACCEPT") { used = 1 }
+		END { exit !there || used }' || return 0
+	printf '*%s\nCOMMIT\n' "$2" | "$1-restore"
+}
+
 tables=$(look rules.nft nft list tables)
 if printf '%s\n' "$tables" | grep -q -x -e "table inet $2"; then
 	nft delete table inet "$2"
 fi
+alone iptables-restore
 for tool in iptables ip6tables; do
 	# Without -t, which would make a table that is not there.
 	rules=$(look "rules.$tool" "$tool-save")
@@ -48,6 +74,7 @@ for tool in iptables ip6tables; do
 		printf '%s\n' "$rules" | grep -x -e "-A PREROUTING -j $chain" | sed 's/^-A/-D/' || true
 		printf -- '-F %s\n-X %s\nCOMMIT\n' "$chain" "$chain"
 	} | "$tool-restore" $wait --noflush
+	unmake "$tool" mangle
 done
 
 rm -rf "$directory"

@@ -110,6 +110,8 @@ func TestPreflightChangesNothing(t *testing.T) {
 		"no ssh":             {strings.Replace(oldSystemd, "ssh OpenSSH_8.4p1\n", "", 1), freshSshd, "554 no", "apt-get install openssh-client"},
 		"forwarding off":     {oldSystemd, strings.Replace(freshSshd, "allowtcpforwarding yes", "allowtcpforwarding no", 1), "554 no", "AllowTcpForwarding no"},
 		"AllowUsers":         {oldSystemd, freshSshd + "sshd allowusers root admin\n", "554 no", "add cutover-relay"},
+		"DenyUsers":          {oldSystemd, freshSshd + "sshd denyusers cutover-*\n", "554 no", "DenyUsers cutover-*"},
+		"two factors":        {oldSystemd, freshSshd + "sshd authenticationmethods publickey,password\n", "554 no", "AuthenticationMethods publickey,password"},
 		"AllowGroups":        {oldSystemd, freshSshd + "sshd allowgroups ssh\n", "554 no", "AllowGroups ssh"},
 		"keys elsewhere":     {oldSystemd, freshSshd + "sshd authorizedkeysfile /etc/ssh/keys/%u\n", "554 no", "AuthorizedKeysFile /etc/ssh/keys/%u"},
 		"foreign account":    {oldSystemd, freshSshd + "account cutover-relay:x:1000:1000::/home/x:/bin/sh\n", "554 no", "choose another name"},

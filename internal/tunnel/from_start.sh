@@ -11,6 +11,16 @@ if [ "${3:-}" = again ]; then
 	kill "$(cat "/var/run/cutover/tunnel-$name.pid")" 2>/dev/null || true
 	exit 0
 fi
+# alone PROGRAM: waits until nothing else of ours changes what the program is
+# for. The lock is on the program's own file, so that it leaves no trace; it ends
+# with this script.
+alone() {
+	if command -v flock >/dev/null 2>&1 && program=$(command -v "$1"); then
+		exec 9<"$program"
+		flock 9
+	fi
+}
+
 case $2 in
 systemd)
 	systemctl daemon-reload
@@ -19,6 +29,7 @@ systemd)
 	;;
 sysv)
 	command=/etc/cutover/tunnel-$name/supervise
+	alone telinit
 	if ! grep -q ":respawn:$command\$" /etc/inittab; then
 		# An entry's id is four characters that no other entry has (inittab(5)).
 		number=0

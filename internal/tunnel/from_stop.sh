@@ -6,6 +6,16 @@ name=$1
 directory=/etc/cutover/tunnel-$name
 unit=cutover-tunnel-$name.service
 
+# alone PROGRAM: waits until nothing else of ours changes what the program is
+# for. The lock is on the program's own file, so that it leaves no trace; it ends
+# with this script.
+alone() {
+	if command -v flock >/dev/null 2>&1 && program=$(command -v "$1"); then
+		exec 9<"$program"
+		flock 9
+	fi
+}
+
 if [ -d /run/systemd/system ]; then
 	if [ -f "/etc/systemd/system/$unit" ]; then
 		systemctl stop "$unit"
@@ -15,10 +25,12 @@ if [ -d /run/systemd/system ]; then
 		systemctl reset-failed "$unit" 2>/dev/null || true
 	fi
 elif [ -f /etc/inittab ] && grep -q ":respawn:$directory/supervise\$" /etc/inittab; then
+	alone telinit
 	cp -p /etc/inittab /etc/inittab.cutover-new
 	grep -v ":respawn:$directory/supervise\$" /etc/inittab >/etc/inittab.cutover-new || true
 	mv /etc/inittab.cutover-new /etc/inittab
 	telinit q
+	exec 9<&-
 fi
 
 # What init has let go of ends by itself; what it never knew is ended here.

@@ -121,6 +121,20 @@ iptables_up() {
 	done
 }
 
+# unmake TOOL TABLE: iptables with nftables below it makes a table when a rule is
+# put there, and keeps it. One without rules, chains and policies goes again.
+unmake() {
+	case $("$1-restore" --version 2>/dev/null) in
+	*nf_tables*) ;;
+	*) return 0 ;;
+	esac
+	"$1-save" | awk -v table="*$2" '
+		/^\*/ { within = $0 == table; if (within) there = 1 }
+		within && (/^-/ || /^:/ && $2 != "ACCEPT") { used = 1 }
+		END { exit !there || used }' || return 0
+	printf '*%s\nCOMMIT\n' "$2" | "$1-restore"
+}
+
 iptables_down() {
 	for hook in $hooks; do
 		in=${hook%%:*} rest=${hook#*:}
@@ -132,6 +146,9 @@ iptables_down() {
 			"ip${1}tables" -t "${hook%%:*}" -F "$ours" 2>/dev/null || true
 			"ip${1}tables" -t "${hook%%:*}" -X "$ours" 2>/dev/null || true
 		done
+	done
+	for hook in $hooks; do
+		unmake "ip${1}tables" "${hook%%:*}"
 	done
 }
 
@@ -198,6 +215,20 @@ status() {
 	[ "$end" = to ] || families forwarding_status
 }
 
+case $1 in
+up | down)
+	# One at a time, also beside what else of ours uses iptables. Locks on the
+	# programs' own files leave no trace; they end with this script.
+	if command -v flock >/dev/null 2>&1; then
+		exec 8<"$(command -v ip)"
+		flock 8
+		if [ "$firewall" = iptables ] && command -v iptables-restore >/dev/null 2>&1; then
+			exec 9<"$(command -v iptables-restore)"
+			flock 9
+		fi
+	fi
+	;;
+esac
 case $1 in
 up)
 	device_up

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"sort"
 	"strconv"
@@ -122,10 +123,19 @@ func (t Tunnel) sshdObjections(to host.Host, fresh toFacts) []error {
 	case is("pubkeyauthentication", "no"):
 		problem("sshd of host %q takes no keys (PubkeyAuthentication no)", to.Name())
 	}
-	if allowed := fresh.sshd["allowusers"]; len(allowed) > 0 && !contains(allowed, t.account()) {
+	if allowed := fresh.sshd["allowusers"]; len(allowed) > 0 && !named(allowed, t.account()) {
 		problem("sshd of host %q admits only certain users (AllowUsers %s); add %s", to.Name(), strings.Join(allowed, " "), t.account())
 	}
-	if allowed := fresh.sshd["allowgroups"]; len(allowed) > 0 && !contains(allowed, t.account()) {
+	for _, option := range []string{"DenyUsers", "DenyGroups"} {
+		if denied := fresh.sshd[strings.ToLower(option)]; named(denied, t.account()) {
+			problem("sshd of host %q does not admit %s (%s %s); except it", to.Name(), t.account(), option, strings.Join(denied, " "))
+		}
+	}
+	if methods := fresh.sshd["authenticationmethods"]; len(methods) > 0 && !contains(methods, "any") && !contains(methods, "publickey") {
+		problem("sshd of host %q asks for more than a key (AuthenticationMethods %s); let publickey do, at least in a block `Match User %s`",
+			to.Name(), strings.Join(methods, " "), t.account())
+	}
+	if allowed := fresh.sshd["allowgroups"]; len(allowed) > 0 && !named(allowed, t.account()) {
 		problem("sshd of host %q admits only certain groups (AllowGroups %s); add %s", to.Name(), strings.Join(allowed, " "), t.account())
 	}
 	if files := fresh.sshd["authorizedkeysfile"]; len(files) > 0 && !contains(files, ".ssh/authorized_keys") && !contains(files, "%h/.ssh/authorized_keys") {
@@ -235,6 +245,18 @@ func atLeast(version string, major, minor int) bool {
 	}
 	b, _ := strconv.Atoi(strings.TrimFunc(second, func(r rune) bool { return r < '0' || r > '9' }))
 	return a > major || a == major && b >= minor
+}
+
+// named reports whether one of sshd's patterns, such as anna, cutover-* or
+// anna@192.0.2.1, is for a login or its group of the same name.
+func named(patterns []string, login string) bool {
+	for _, pattern := range patterns {
+		pattern, _, _ = strings.Cut(pattern, "@")
+		if matches, err := path.Match(pattern, login); err == nil && matches {
+			return true
+		}
+	}
+	return false
 }
 
 func contains(values []string, wanted string) bool {

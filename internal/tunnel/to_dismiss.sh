@@ -46,6 +46,13 @@ if [ -f "$dropin" ]; then
 	rm -f "$dropin"
 	reload=yes
 fi
+# One at a time: another tunnel may have its line in the same file. The lock is
+# on sshd's own file, so that it leaves no trace, and ends with this script.
+sshd=$(command -v sshd || echo /usr/sbin/sshd)
+if command -v flock >/dev/null 2>&1 && [ -f "$sshd" ]; then
+	exec 9<"$sshd"
+	flock 9
+fi
 begin="^# BEGIN cutover-link-$name\\( \\|\$\\)"
 if grep -q "$begin" "$config" 2>/dev/null; then
 	unended=$(grep -c "^# BEGIN cutover-link-$name (" "$config" || true)

@@ -16,6 +16,13 @@ systemctl start "$unit"
 # It may have been up already, with other ports.
 "/etc/cutover/link-$name/link" up "/etc/cutover/link-$name"
 
+# One at a time: another tunnel may have its line in the same file. The lock is
+# on sshd's own file, so that it leaves no trace, and ends with this script.
+sshd=$(command -v sshd || echo /usr/sbin/sshd)
+if command -v flock >/dev/null 2>&1 && [ -f "$sshd" ]; then
+	exec 9<"$sshd"
+	flock 9
+fi
 permission() {
 	printf '# Managed by Terraform: cutover_forwarding_tunnel "%s".\n' "$name"
 	printf 'Match User %s\n    PermitTunnel point-to-point\n' "$account"
@@ -45,7 +52,6 @@ else
 	undo() { :; }
 fi
 
-sshd=$(command -v sshd || echo /usr/sbin/sshd)
 if ! said=$("$sshd" -t 2>&1); then
 	undo
 	echo "sshd would not accept its configuration with PermitTunnel for $account: $said" >&2

@@ -137,3 +137,15 @@ func TestFastestCipherFirst(t *testing.T) {
 		t.Errorf("read back as\n%s (%v), want\n%s", read.sshConfig(), err, made.sshConfig())
 	}
 }
+
+func TestPatternsOfSshd(t *testing.T) {
+	t.Parallel()
+	for pattern, want := range map[string]bool{
+		"cutover-relay": true, "cutover-*": true, "*": true, "cutover-rela?": true, "cutover-relay@192.0.2.*": true,
+		"root": false, "cutover": false, "*-x": false, "[": false,
+	} {
+		if got := named([]string{"root", pattern}, "cutover-relay"); got != want {
+			t.Errorf("%s: %v", pattern, got)
+		}
+	}
+}
