@@ -57,7 +57,7 @@ func report(ours *cutover, theirs *ansible, us, them *times) error {
 	trips := slices.Max(ours.roundTrips)
 	fmt.Printf("\nThe unchanged plan asked the host %d times.\n", trips)
 	figures = append(figures, bench.Figure{Case: "unchanged", Subject: "cutover", Metric: "round trips", Value: float64(trips), Unit: "commands"})
-	name, err := bench.Write("accounts", figures)
+	name, err := bench.Write("bench-accounts", figures)
 	if err != nil {
 		return err
 	}
