@@ -23,7 +23,7 @@ func newSandbox(t *testing.T) sandbox {
 	s.write("etc/group", "root:x:0:\nanna:x:1001:\n", 0o644)
 	s.write("etc/shadow", "root:*:19000:0:99999:7:::\nanna:!:19000:0:99999:7:::\n", 0o600)
 	const record = "#!/bin/sh\nfor word in \"${0##*/}\" \"$@\"; do printf '%s\\n' \"$word\"; done >>\"$SANDBOX/calls\"\n"
-	for _, tool := range []string{"usermod", "userdel", "groupdel", "chage"} {
+	for _, tool := range []string{"usermod", "userdel", "groupdel", "chage", "logger", "nscd", "sss_cache"} {
 		s.write("bin/"+tool, record, 0o755)
 	}
 	// The names are awkward, but the files know them afterwards.
@@ -33,7 +33,14 @@ func newSandbox(t *testing.T) sandbox {
 	// Without a lock nothing is made together; and this machine's own vipw is
 	// never to be called.
 	s.write("bin/vipw", "#!/bin/sh\nexit 1\n", 0o755)
-	s.write("bin/getent", "#!/bin/sh\nawk -F: -v key=\"$2\" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' \"$SANDBOX/etc/$1\" \"$SANDBOX/ldap/$1\"\n", 0o755)
+	s.write("bin/getent", `#!/bin/sh
+database=$1 code=0
+shift
+for key; do
+	awk -F: -v key="$key" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' "$SANDBOX/etc/$database" "$SANDBOX/ldap/$database" || code=2
+done
+exit $code
+`, 0o755)
 	s.write("ldap/passwd", "lena:x:5001:5001::/home/lena:/bin/sh\n", 0o644)
 	s.write("ldap/group", "", 0o644)
 	return s
@@ -75,7 +82,7 @@ func (s sandbox) apply(changes ...change) []outcome {
 	for _, c := range changes {
 		input.WriteString(c.line())
 	}
-	text := strings.NewReplacer("/etc/", s.dir+"/etc/", "/var/lib/cutover", s.dir+"/marks").Replace(applyScript.Text)
+	text := strings.NewReplacer("/etc/", s.dir+"/etc/", "/var/lib/cutover", s.dir+"/marks", "/var/log/", s.dir+"/log/").Replace(applyScript.Text)
 	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", text, applyScript.Name)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + s.dir + "/bin:" + os.Getenv("PATH"), "LC_ALL=C", "SANDBOX=" + s.dir}
@@ -264,5 +271,62 @@ func TestShellSweepsOnlyWhatWasLeft(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(s.dir, "marks/groups/*"))
 	if err != nil || len(left) != 2 {
 		t.Errorf("marks are left for %v, %v", left, err)
+	}
+}
+
+// What is plain of several creations takes no useradd; what is not, and what
+// vipw gives no lock for, does.
+func TestShellMakesPlainAccountsTogether(t *testing.T) {
+	const hash, comment = "$6$salt$hash", "Öhl & \\1 $(touch pwned) `touch pwned`; *"
+	changes := []change{
+		{op: "create", flags: "r", spec: Spec{Name: "bert", Gecos: strp(comment), Groups: list("staff"), GroupIDs: map[string]int{"staff": 50}, Password: ptr(hide(hash, 19500))}},
+		{op: "create", flags: "r", spec: Spec{Name: "carl", Shell: strp("/bin/sh")}},
+		{op: "create", flags: "r", spec: Spec{Name: "anna"}},
+		{op: "create", flags: "r", spec: Spec{Name: "lena"}},
+	}
+	for _, when := range []string{"together", "no lock", "known to LDAP"} {
+		s := newSandbox(t)
+		s.write("etc/group", s.read("etc/group")+"staff:x:50:anna\n", 0o644)
+		s.write("etc/gshadow", "root:*::\nanna:!::\nstaff:*::anna\n", 0o600)
+		s.write("etc/subuid", "anna:100000:65536\n", 0o644)
+		s.write("etc/login.defs", "# PASS_MAX_DAYS 1\nPASS_MAX_DAYS\t99999\nPASS_MIN_DAYS 0\n", 0o644)
+		s.write("etc/nsswitch.conf", "passwd: files systemd\ngroup: files # ldap\n", 0o644)
+		s.write("bin/useradd", "#!/bin/sh\n[ \"$1\" != -D ] || { printf 'HOME=/home\\nINACTIVE=-1\\nEXPIRE=\\nSHELL=/bin/bash\\nSKEL=/etc/skel\\n'; exit; }\n"+
+			strings.TrimPrefix(s.read("bin/useradd"), "#!/bin/sh\n"), 0o755)
+		if when != "no lock" {
+			s.write("bin/vipw", "#!/bin/sh\nexec sh -c \"$VISUAL $SANDBOX/etc/passwd.edit\"\n", 0o755)
+		}
+		if when == "together" { // otherwise useradd says that LDAP has her
+			s.write("ldap/passwd", "", 0o644)
+		}
+		o := s.apply(changes...)
+		if o[0].err != nil || o[1].err != nil || !o[0].made || !o[1].made || o[2].err == nil || o[2].made {
+			t.Fatalf("%s: %+v", when, o)
+		}
+		calls := s.read("calls")
+		if when != "together" {
+			if !strings.Contains(calls, "useradd\n-U\n-G\nstaff\n") || o[3].err == nil {
+				t.Errorf("%s: %v\n%s", when, o[3].err, calls)
+			}
+			continue
+		}
+		if strings.Contains(calls, "useradd\n") || strings.Contains(calls, hash) {
+			t.Errorf("the tools were called with\n%s", calls)
+		}
+		if _, err := os.Stat(filepath.Join(s.dir, "pwned")); err == nil {
+			t.Error("a comment was run")
+		}
+		for file, want := range map[string]string{
+			"passwd":  "bert:x:1002:1002:" + comment + ":/home/bert:/bin/bash\ncarl:x:1003:1003::/home/carl:/bin/sh\nlena:",
+			"group":   "staff:x:50:anna,bert\nbert:x:1002:\ncarl:x:1003:\nlena:x:1004:\n",
+			"gshadow": "staff:*::anna,bert\nbert:!::\ncarl:!::\nlena:!::\n",
+			"shadow":  "bert:" + hash + ":19500:0:99999::::\ncarl:!:",
+			"subuid":  "anna:100000:65536\nbert:165536:65536\ncarl:231072:65536\nlena:296608:65536\n",
+			"passwd-": "anna:x:1001:1001::/home/anna:/bin/sh\n",
+		} {
+			if got := s.read("etc/" + file); !strings.Contains(got, want) {
+				t.Errorf("%s is\n%s\nand has to have\n%s", file, got, want)
+			}
+		}
 	}
 }

@@ -181,12 +181,18 @@ esac
 of() { say "$found" | sed -n "s/^$1 //p"; }
 
 # The files know none of them; what else the host asks may (getent(1): 2 is "not
-# all of them").
+# all of them"). A getent that answers for one key alone does not get to root.
 names=$(of passwd | cut -d: -f1)
 found_in() { # DATABASE KEY...
 	[ $# -gt 1 ] || return 0
-	getent "$@" </dev/null
+	answer=$(getent "$@" root </dev/null)
 	[ $? -eq 2 ] || say unsure
+	case $answer in
+	*"
+"*) say "$answer" ;;
+	root:*) ;;
+	*) say unsure ;;
+	esac
 }
 # shellcheck disable=SC2046,SC2086 # names and numbers, as words
 known=$(found_in passwd $names $(of number | cut -d' ' -f1) && found_in group $(of own) $(of group | cut -d: -f3)) || exit 0
