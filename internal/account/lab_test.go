@@ -76,7 +76,7 @@ func compareTogether(t *testing.T, host *lab.Host) {
 	}
 	run(`groupadd -g 4000 togroup; mkdir /srv/tog-there /root/before; cd /etc && cp -p passwd group shadow gshadow subuid subgid /root/before`)
 	again := func() {
-		run(`for home in /home/tog* /srv/tog\ 5; do rm -rf "$home"; done; rm -rf /var/lib/cutover /srv/tog-there/* /etc/*.cutover; cp -p /root/before/* /etc`)
+		run(`for home in /home/tog* /srv/tog\ 5; do rm -rf "$home"; done; rm -rf /var/lib/cutover /srv/tog-there/* /etc/cutover-*; cp -p /root/before/* /etc`)
 	}
 	look := func(changes []change) (said []outcome, found string) {
 		var input strings.Builder
@@ -94,7 +94,7 @@ func compareTogether(t *testing.T, host *lab.Host) {
 		found = run(`cd /etc && for file in passwd group shadow gshadow subuid subgid; do echo "$file:"; stat -c '%a %u %g' $file; cat $file; done
 find /home/tog* /srv/tog* /var/lib/cutover | sort | while IFS= read -r found; do stat -c '%n %a %u %g %F %s' "$found"; done
 find /home/tog* /srv/tog* -type f -exec stat -c '%n %Y' {} + | sort
-find /etc -name '*.cutover' -o -name '*.lock' -newer /root/before/passwd`)
+find /etc -maxdepth 1 -name 'cutover-*' -o -maxdepth 1 -name '*.lock' -newer /root/before/passwd`)
 		return said, found
 	}
 	oneByOne := func(changes []change) (said []outcome, found string) {

@@ -209,13 +209,13 @@ if kept /var/log/lastlog 292 || kept /var/log/faillog 24; then
 fi
 
 drop() {
-	for file in passwd shadow gshadow group subgid subuid; do rm -f "/etc/$file.cutover"; done
+	for file in passwd shadow gshadow group subgid subuid; do rm -f "/etc/cutover-$file"; done
 	exit 0
 }
 
 # anew writes a file with its new lines beside the old one, with its rights.
 anew() { # FILE
-	cp -p "/etc/$1" "/etc/$1.cutover" && {
+	cp -p "/etc/$1" "/etc/cutover-$1" && {
 		say "$found"
 		say '=='
 		cat "/etc/$1"
@@ -233,7 +233,7 @@ anew() { # FILE
 			}
 			print
 		}
-		END { for (i = 1; i <= n; i++) print add[i] }' >"/etc/$1.cutover"
+		END { for (i = 1; i <= n; i++) print add[i] }' >"/etc/cutover-$1"
 }
 changed=
 for file in subuid subgid group gshadow shadow passwd; do
@@ -242,7 +242,7 @@ for file in subuid subgid group gshadow shadow passwd; do
 	changed="$changed $file"
 done
 # shellcheck disable=SC2086 # names of files, as words
-(cd /etc && for file in $changed; do set -- "$@" "$file.cutover"; done && sync "$@") 2>/dev/null || sync
+(cd /etc && for file in $changed; do set -- "$@" "cutover-$file"; done && sync "$@") 2>/dev/null || sync
 mkdir -p "$marks/accounts" "$marks/groups" || drop
 for name in $names; do : >"$marks/accounts/$name"; done
 for name in $(of own); do : >"$marks/groups/$name"; done
@@ -250,7 +250,7 @@ for name in $(of own); do : >"$marks/groups/$name"; done
 # An account is there as soon as /etc/passwd has it: that comes last. The old
 # files stay as those that the shadow tools leave, passwd- and so on.
 for file in $changed; do
-	if ! ln -f "/etc/$file" "/etc/$file-" || ! mv -f "/etc/$file.cutover" "/etc/$file"; then drop; fi
+	if ! ln -f "/etc/$file" "/etc/$file-" || ! mv -f "/etc/cutover-$file" "/etc/$file"; then drop; fi
 done
 for database in passwd group; do
 	! command -v nscd >/dev/null 2>&1 || nscd -i "$database" >/dev/null 2>&1 </dev/null
