@@ -37,7 +37,7 @@ func newSandbox(t *testing.T) sandbox {
 database=$1 code=0
 shift
 for key; do
-	awk -F: -v key="$key" '$1 == key || $3 == key { print; found = 1 } END { exit found ? 0 : 2 }' "$SANDBOX/etc/$database" "$SANDBOX/ldap/$database" || code=2
+	awk -F: -v key="$key" '$1 == key || $3 == key { print; found = 1; exit } END { exit found ? 0 : 2 }' "$SANDBOX/etc/$database" "$SANDBOX/ldap/$database" || code=2
 done
 exit $code
 `, 0o755)
@@ -233,6 +233,37 @@ func TestShellMakesGroupsWithTheirNumbers(t *testing.T) {
 		if !errors.As(spec.Check(), &field) || field.Field != "group_gids" {
 			t.Errorf("%s: %v", name, spec.Check())
 		}
+	}
+}
+
+// An account that LDAP has as well is the one in /etc/passwd, whatever LDAP says
+// of its number, home and groups; and what LDAP alone has is not touched.
+func TestShellLeavesLDAPAlone(t *testing.T) {
+	s := newSandbox(t)
+	s.write("ldap/passwd", s.read("ldap/passwd")+"anna:x:6001:6001:of LDAP:/net/anna:/bin/sh\n", 0o644)
+	s.write("ldap/group", "anna:x:6001:\nfarm:x:1700:anna\n", 0o644)
+	o := s.apply(
+		change{op: "create", flags: "r", spec: Spec{Name: "anna"}},
+		change{op: "create", flags: "a", spec: Spec{Name: "anna", UID: intp(1001), GID: intp(1001), Gecos: strp("here"), Home: strp("/home/anna"), Password: ptr(hide("$6$salt$h", 19500))}},
+		change{op: "modify", spec: Spec{Name: "anna", UID: intp(5001)}},
+		change{op: "modify", spec: Spec{Name: "lena", Gecos: strp("here")}},
+		change{op: "lock", spec: Spec{Name: "lena"}},
+		change{op: "remove-home", spec: Spec{Name: "lena"}},
+		change{op: "remove", spec: Spec{Name: "anna"}},
+	)
+	for i, want := range map[int]string{0: "is there already, with uid 1001", 2: "uid 5001 is taken by lena", 3: ErrAbsent.Error()} {
+		if o[i].err == nil || !strings.Contains(o[i].err.Error(), want) {
+			t.Errorf("change %d: %v, want %q", i, o[i].err, want)
+		}
+	}
+	for _, i := range []int{1, 4, 5, 6} {
+		if o[i].err != nil {
+			t.Errorf("change %d: %v", i, o[i].err)
+		}
+	}
+	const want = "usermod\n-c\nhere\nanna\nchpasswd\n-e\nchage\n-d\n19500\nanna\nuserdel\nanna\n"
+	if calls := s.read("calls"); calls != want {
+		t.Errorf("the tools were called with\n%s\nwant\n%s", calls, want)
 	}
 }
 

@@ -18,55 +18,52 @@ import (
 // from Apache and SysV init, once from nginx and systemd. It has resources with
 // for_each, which terraform-plugin-testing cannot look at.
 func TestAccCodify(t *testing.T) {
-	w := labWorld(t)
-	for _, old := range []*lab.Host{w.sysv, w.bookworm} {
-		t.Run(old.Name, func(t *testing.T) {
-			server, _, _ := serverOf(old)
-			fresh := w.webHost(t)
-			untouched(t, old)
-			untouched(t, fresh)
-			serving(t, fresh, server)
-			people := fillForCodify(t, old)
-			sites := namesOfSites(t, old)
-			if len(people) != 14 || len(sites) != 17 {
-				t.Fatalf("the old host was to have 14 people and 17 names of sites, and has %q and %q", people, sites)
-			}
+	onBothInits(t, func(t *testing.T, w *world, _ string, old *lab.Host) {
+		server, _, _ := serverOf(old)
+		fresh := w.webHost(t)
+		untouched(t, old)
+		untouched(t, fresh)
+		serving(t, fresh, server)
+		people := fillForCodify(t, old)
+		sites := namesOfSites(t, old)
+		if len(people) != 14 || len(sites) != 17 {
+			t.Fatalf("the old host was to have 14 people and 17 names of sites, and has %q and %q", people, sites)
+		}
 
-			text, err := os.ReadFile(filepath.Join(root, "examples/codify/main.tf"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			config := strings.NewReplacer(`"old"`+"\n", fmt.Sprintf("%q\n", old.Name), `"new"`+"\n", "\"web\"\n").Replace(string(text))
-			terraform := newCommandLine(t, w.config(config)+requires+"variable \"staying\" {\n  default = [\"admin\", \"operator\"]\n}\nvariable \"renumbered\" {\n  default = []\n}\n")
-			t.Cleanup(func() { // after the destroy, which keeps accounts
-				run(t, fresh, append([]string{"sh", "-c", `for user; do userdel -r "$user" 2>/dev/null; done; groupdel webteam 2>/dev/null; groupdel codifiers 2>/dev/null
+		text, err := os.ReadFile(filepath.Join(root, "examples/codify/main.tf"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := strings.NewReplacer(`"old"`+"\n", fmt.Sprintf("%q\n", old.Name), `"new"`+"\n", "\"web\"\n").Replace(string(text))
+		terraform := newCommandLine(t, w.config(config)+requires+"variable \"staying\" {\n  default = [\"admin\", \"operator\"]\n}\nvariable \"renumbered\" {\n  default = []\n}\n")
+		t.Cleanup(func() { // after the destroy, which keeps accounts
+			run(t, fresh, append([]string{"sh", "-c", `for user; do userdel -r "$user" 2>/dev/null; done; groupdel webteam 2>/dev/null; groupdel codifiers 2>/dev/null
 					rm -rf /var/www && mv /root/www.saved /var/www`, "sh"}, people...)...)
-			})
-			run(t, fresh, "cp", "-a", "/var/www", "/root/www.saved")
-			t.Cleanup(func() { terraform.run("destroy", "-auto-approve") })
-			terraform.run("apply", "-auto-approve")
-			copyPages(t, old, fresh, people)
-
-			for _, name := range sites {
-				was, location, wasBody, err := page(w, old, "http", name)
-				is, leadsTo, isBody, err2 := page(w, fresh, "http", name)
-				if err != nil || err2 != nil || was != is || title(wasBody) != title(isBody) || location != leadsTo {
-					t.Errorf("http://%s/: the old host answers %d %q %s, the new one %d %q %s (%v, %v)",
-						name, was, title(wasBody), location, is, title(isBody), leadsTo, err, err2)
-				}
-			}
-			for _, name := range people {
-				for _, argv := range [][]string{{"id", name}, {"getent", "passwd", name}, {"sh", "-c", `getent shadow "$1" | cut -d: -f1-3`, "sh", name}} {
-					was, is := run(t, old, argv...), run(t, fresh, argv...)
-					t.Logf("%s", strings.TrimSpace(is))
-					if was != is || was == "" {
-						t.Errorf("%q is %q on the old host and %q on the new one", argv, was, is)
-					}
-				}
-			}
-			terraform.run("plan", "-detailed-exitcode") // 2, an error, where there is anything to change
 		})
-	}
+		run(t, fresh, "cp", "-a", "/var/www", "/root/www.saved")
+		t.Cleanup(func() { terraform.run("destroy", "-auto-approve") })
+		terraform.run("apply", "-auto-approve")
+		copyPages(t, old, fresh, people)
+
+		for _, name := range sites {
+			was, location, wasBody, err := page(w, old, "http", name)
+			is, leadsTo, isBody, err2 := page(w, fresh, "http", name)
+			if err != nil || err2 != nil || was != is || title(wasBody) != title(isBody) || location != leadsTo {
+				t.Errorf("http://%s/: the old host answers %d %q %s, the new one %d %q %s (%v, %v)",
+					name, was, title(wasBody), location, is, title(isBody), leadsTo, err, err2)
+			}
+		}
+		for _, name := range people {
+			for _, argv := range [][]string{{"id", name}, {"getent", "passwd", name}, {"sh", "-c", `getent shadow "$1" | cut -d: -f1-3`, "sh", name}} {
+				was, is := run(t, old, argv...), run(t, fresh, argv...)
+				t.Logf("%s", strings.TrimSpace(is))
+				if was != is || was == "" {
+					t.Errorf("%q is %q on the old host and %q on the new one", argv, was, is)
+				}
+			}
+		}
+		terraform.run("plan", "-detailed-exitcode") // 2, an error, where there is anything to change
+	})
 }
 
 // serving has the host for the web serve with Apache or nginx until the end of
