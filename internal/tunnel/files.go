@@ -201,7 +201,7 @@ WantedBy=multi-user.target
 // there because init gives a command up for five minutes when it ends ten
 // times in two (init(8)), as the relays do while the new host is away.
 func (t Tunnel) supervisor() string {
-	from, up, down, after := "init, from /etc/inittab", "", "", ""
+	from, up, down, after := "init, from /etc/inittab", "", "", "\tchild=\n"
 	if t.supervisedBySh() {
 		from = "init or systemd"
 	}
@@ -246,7 +246,6 @@ while :; do
 	child=$!
 	echo "$child" >"$pidfile"
 	wait "$child"
-	child=
 %[7]s	sleep 1 &
 	wait $!
 done

@@ -241,15 +241,17 @@ func (t Tunnel) cutLine(ctx context.Context, from, to host.Host) error {
 }
 
 // endsLine is what the supervisor of the relays does when ssh has ended, at $began
-// started, after as long as it waits for a greeting (ConnectTimeout) and sooner
+// started, with an error (255, ssh(1)) after as long as it waits for a greeting (ConnectTimeout) and sooner
 // than it gives a connection up. Then a port is open, and nobody behind it: the
 // line broke off. Its sshd would keep the port until it notices, which may take
 // hours, and the new host's next attempt would find it taken.
 func (t Tunnel) endsLine() string {
-	return fmt.Sprintf(`	# No greeting for 5 s: the connection that should carry it broke off, and its
+	return fmt.Sprintf(`	ended=$?
+	child=
+	# No greeting for 5 s: the connection that should carry it broke off, and its
 	# sshd keeps the port from the next one.
 	lasted=$(($(date +%%s) - began))
-	if [ "$lasted" -ge 4 ] && [ "$lasted" -lt 15 ]; then
+	if [ "$ended" = 255 ] && [ "$lasted" -ge 4 ] && [ "$lasted" -lt 15 ]; then
 		for process in $(ps -o pid= -u %s 2>/dev/null); do
 			kill "$process" 2>/dev/null
 		done

@@ -2,9 +2,14 @@ package tunnel
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
 )
@@ -240,5 +245,58 @@ func TestKeyOfALineListensOnOnePort(t *testing.T) {
 	}
 	if config := l.sshConfig(); strings.Contains(config, "ssh-rsa") || strings.Contains(config, "LocalForward") {
 		t.Errorf("the line offers or carries something else:\n%s", config)
+	}
+}
+
+// The supervisor ends the sessions of a line when ssh waited in vain for a
+// greeting, and leaves them alone when ssh could not connect, was killed, or
+// was connected for long.
+func TestSupervisorEndsALineThatBrokeOff(t *testing.T) {
+	t.Parallel()
+	relays, _ := lineAnd()
+	for name, c := range map[string]struct {
+		status, lasted string
+		ends           bool
+	}{
+		"in vain":        {"255", "5", true},
+		"refused":        {"255", "0", false},
+		"killed":         {"137", "5", false},
+		"connected long": {"255", "3600", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			session := exec.Command("sleep", "60")
+			if err := session.Start(); err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			// ps names the session; date goes by what ssh lasted.
+			for program, text := range map[string]string{
+				"ps":   fmt.Sprintf("[ \"$*\" = '-o pid= -u cutover-relay' ] && echo %d\n", session.Process.Pid),
+				"date": "echo $((1000 + " + c.lasted + "))\n",
+			} {
+				if err := os.WriteFile(filepath.Join(dir, program), []byte("#!/bin/sh\n"+text), 0o700); err != nil { //nolint:gosec // it is to be run
+					t.Fatal(err)
+				}
+			}
+			script := exec.Command("sh", "-c", "PATH=$1:$PATH began=1000\n(exit $2)\n"+relays.endsLine(), "sh", dir, c.status)
+			if out, err := script.CombinedOutput(); err != nil && c.ends {
+				t.Errorf("%v\n%s", err, out)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- session.Wait() }()
+			select {
+			case <-ended:
+				if !c.ends {
+					t.Error("the session was ended")
+				}
+			case <-time.After(map[bool]time.Duration{true: 10 * time.Second, false: 200 * time.Millisecond}[c.ends]):
+				if c.ends {
+					t.Error("the session goes on")
+				}
+				_ = session.Process.Kill()
+				<-ended
+			}
+		})
 	}
 }
