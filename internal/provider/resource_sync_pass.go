@@ -81,11 +81,11 @@ type syncPassModel struct {
 
 // perPathType is what a pass did for one of its paths.
 var perPathType = types.ObjectType{AttrTypes: map[string]attr.Type{
-	"path": types.StringType, "target": types.StringType, "duration": types.Int64Type,
+	"path": types.StringType, "target": types.StringType, "started": types.StringType, "finished": types.StringType, "duration": types.Int64Type,
 	"files": types.Int64Type, "regular": types.Int64Type, "directories": types.Int64Type, "links": types.Int64Type, "special": types.Int64Type,
 	"files_created": types.Int64Type, "files_transferred": types.Int64Type, "files_deleted": types.Int64Type,
 	"changes": types.Int64Type, "verified": types.Int64Type, "whole": types.BoolType,
-	"bytes": types.Int64Type, "bytes_transferred": types.Int64Type,
+	"bytes": types.Int64Type, "bytes_transferred": types.Int64Type, "rate": types.Int64Type, "speedup": types.Float64Type,
 }}
 
 func newSyncPassResource() resource.Resource {
@@ -211,7 +211,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		"timeouts": timeoutsAttribute(ctx),
 
 		"started":    schema.StringAttribute{Computed: true, MarkdownDescription: "When the first path was begun, in UTC by the new host's clock (RFC 3339)."},
-		"finished":   schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was done."},
+		"finished":   schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was copied, and all compared."},
 		"speedup":    schema.Float64Attribute{Computed: true, MarkdownDescription: "How much larger the content is than what went over the wire."},
 		"per_path":   schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files; `whole` says that all was compared, as in a first pass."},
 		"warnings":   schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "What the pass warned of."},
@@ -402,12 +402,14 @@ func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error
 		s := each.Stats
 		perPath = append(perPath, types.ObjectValueMust(perPathType.AttrTypes, map[string]attr.Value{
 			"path": types.StringValue(each.Source), "target": types.StringValue(each.Target),
+			"started": types.StringValue(each.Started.Format(time.RFC3339)), "finished": types.StringValue(each.Finished.Format(time.RFC3339)),
 			"duration": types.Int64Value(int64(s.Duration / time.Second)),
 			"files":    types.Int64Value(s.Files), "regular": types.Int64Value(s.Regular), "directories": types.Int64Value(s.Directories),
 			"links": types.Int64Value(s.Links), "special": types.Int64Value(s.Special),
 			"files_created": types.Int64Value(s.Created), "files_transferred": types.Int64Value(s.Transferred), "files_deleted": types.Int64Value(s.Deleted),
 			"changes": types.Int64Value(each.Changes), "verified": types.Int64Value(each.Verified), "whole": types.BoolValue(each.Whole),
 			"bytes": types.Int64Value(s.TotalBytes), "bytes_transferred": types.Int64Value(s.TransferredBytes),
+			"rate": types.Int64Value(s.Rate()), "speedup": types.Float64Value(s.Speedup()),
 		}))
 	}
 	var diags, more diag.Diagnostics

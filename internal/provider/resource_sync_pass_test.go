@@ -194,6 +194,8 @@ func TestAccSyncPass(t *testing.T) {
 						check(t, func() error { return errors.Join(w.sameTrees(t, host), w.keyGone(t, host)) }),
 						resource.TestCheckResourceAttr(pass, "per_path.#", "2"),
 						resource.TestCheckResourceAttr(pass, "per_path.0.special", "1"),
+						resource.TestMatchResourceAttr(pass, "per_path.1.finished", regexp.MustCompile(`^20\d\d-.*Z$`)),
+						resource.TestMatchResourceAttr(pass, "per_path.0.speedup", regexp.MustCompile(`^\d`)),
 						resource.TestCheckResourceAttr(pass, "per_path.0.links", "2"),
 						resource.TestCheckResourceAttr(pass, "per_path.1.files_transferred", "1"),
 						resource.TestCheckResourceAttr(pass, "files_vanished", "0"),

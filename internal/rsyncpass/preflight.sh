@@ -57,7 +57,7 @@ crowded() {
 # both_named NUMBER: records of both hosts of what rsync is to be given.
 both_named() {
 	here=$work/$1
-	cat "$here/quick" "$here/fresh" "$here/links" "$here/root" 2>/dev/null | sort -u >"$here/asked"
+	cat "$here"/quick* "$here/fresh" "$here/links" "$here/root" 2>/dev/null | sort -u >"$here/asked"
 	both "$1" listed list
 }
 
@@ -65,7 +65,7 @@ both_named() {
 # own there. A chain's later passes believe the first.
 fit() {
 	here=$work/$1
-	if [ "$(cat "$here/how")" = changes ] && [ -f "$home/$1.lacks" ]; then
+	if [ "$(cat "$here/how")" = changes ]; then
 		without "$1"
 		return 0
 	fi
@@ -106,6 +106,7 @@ fit() {
 
 # without NUMBER: options of rsync that leave out what cannot be kept.
 without() {
+	[ -f "$home/$1.lacks" ] || : >"$home/$1.lacks"
 	sed -n -e 's/^acls$/--no-acls/p' -e 's/^xattrs$/--no-xattrs/p' "$home/$1.lacks" >"$work/$1/without"
 }
 
