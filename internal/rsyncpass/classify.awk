@@ -61,6 +61,12 @@ part == 1 {
 		else if (group[inode] != class) group[inode] = "fresh"
 	}
 	if (type == "f") bytes += size
+	if (type == "f" && class == "quick") {
+		# What a file costs beside its content, measured with small ones: about as
+		# much as so many bytes.
+		weights[n] = size + 50000
+		all += weights[n]
+	}
 	# Another name of a file is no more to copy.
 	if (part == 3) next
 	if (type == "f" && links > 1) {
@@ -72,12 +78,6 @@ part == 1 {
 		volume += size
 		kib += 4 * int((size + 4095) / 4096)
 	} else if (type == "d" && !(path in was)) kib += 4
-	if (type == "f" && class == "quick") {
-		# What a file costs beside its content, measured with small ones: about as
-		# much as so many bytes.
-		weights[n] = size + 50000
-		all += weights[n]
-	}
 }
 function put(path, list) { print path > (out "/" (path == "." ? "root" : list)) }
 # stream N: which stream brings entry N. The streams share the files in the order
