@@ -43,6 +43,7 @@ type syncPassModel struct {
 	UnknownOwners  types.String   `tfsdk:"unknown_owners"`
 	BandwidthLimit types.Int64    `tfsdk:"bandwidth_limit"`
 	Compress       types.Bool     `tfsdk:"compress"`
+	Streams        types.Int64    `tfsdk:"streams"`
 	Delete         types.String   `tfsdk:"delete"`
 	MaxChanges     types.Int64    `tfsdk:"max_changes"`
 	Route          types.String   `tfsdk:"route"`
@@ -84,7 +85,7 @@ var perPathType = types.ObjectType{AttrTypes: map[string]attr.Type{
 	"path": types.StringType, "target": types.StringType, "duration": types.Int64Type,
 	"files": types.Int64Type, "regular": types.Int64Type, "directories": types.Int64Type, "links": types.Int64Type, "special": types.Int64Type,
 	"files_created": types.Int64Type, "files_transferred": types.Int64Type, "files_deleted": types.Int64Type,
-	"changes": types.Int64Type, "verified": types.Int64Type, "whole": types.BoolType,
+	"changes": types.Int64Type, "verified": types.Int64Type, "whole": types.BoolType, "listing": types.StringType,
 	"bytes": types.Int64Type, "bytes_transferred": types.Int64Type,
 }}
 
@@ -153,12 +154,19 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		},
 		"bandwidth_limit": schema.Int64Attribute{
 			Optional:            true,
-			MarkdownDescription: "Highest rate, in KiB a second. Default: none.",
+			MarkdownDescription: "Highest rate, in KiB a second, of all streams together. Default: none.",
 			Validators:          []validator.Int64{int64validator.AtLeast(1)},
 		},
 		"compress": schema.BoolAttribute{
 			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-			MarkdownDescription: "Whether to compress on the way; worth it on a slow line. Default: `false`.",
+			MarkdownDescription: "Whether to compress on the way, by the best method that both rsyncs know (zstd or lz4 since 3.2, else zlib); worth it on a line slower than about 100 Mbit/s. Default: `false`.",
+		},
+		"streams": schema.Int64Attribute{
+			Optional: true,
+			MarkdownDescription: "How many rsyncs bring new files side by side, each its own part of them over its own connection, from 1 to 9. " +
+				"All names of a file with hard links go with one of them. More streams than CPUs gain nothing, and where the old host has a single slow disk, 1 may be quickest. " +
+				"`bandwidth_limit` is shared out among them. Default: as many as the host with fewer CPUs has, at most 4.",
+			Validators: []validator.Int64{int64validator.Between(1, 9)},
 		},
 		"delete": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString("trash"),
@@ -210,10 +218,13 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		},
 		"timeouts": timeoutsAttribute(ctx),
 
-		"started":    schema.StringAttribute{Computed: true, MarkdownDescription: "When the first path was begun, in UTC by the new host's clock (RFC 3339)."},
-		"finished":   schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was done."},
-		"speedup":    schema.Float64Attribute{Computed: true, MarkdownDescription: "How much larger the content is than what went over the wire."},
-		"per_path":   schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files; `whole` says that all was compared, as in a first pass."},
+		"started":  schema.StringAttribute{Computed: true, MarkdownDescription: "When the first path was begun, in UTC by the new host's clock (RFC 3339)."},
+		"finished": schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was done."},
+		"speedup":  schema.Float64Attribute{Computed: true, MarkdownDescription: "How much larger the content is than what went over the wire."},
+		"per_path": schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files; `whole` says that all was compared, as in a first pass. " +
+			"`listing` is `changes` where the old host was asked only for what has a newer time of change (ctime) than the last listing, and else says why it listed everything: " +
+			"it is the `first` pass, the old host was started anew, its clock was set, something was mounted, or its file system (nfs, btrfs, zfs for example) does not keep such times for all that can happen to it. " +
+			"A clock that is set back and forth again between two passes is not noticed."},
 		"warnings":   schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "What the pass warned of."},
 		"from_rsync": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the old host."},
 		"to_rsync":   schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the new host."},
@@ -263,6 +274,7 @@ func (m *syncPassModel) pass() rsyncpass.Pass {
 		Excludes:       stringsOf(m.Excludes),
 		BandwidthLimit: m.BandwidthLimit.ValueInt64(),
 		Compress:       m.Compress.ValueBool(),
+		Streams:        m.Streams.ValueInt64(),
 		Delete:         m.Delete.ValueString(),
 		MaxChanges:     m.MaxChanges.ValueInt64(),
 		Verify:         m.Verify.ValueString(),
@@ -406,7 +418,7 @@ func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error
 			"files":    types.Int64Value(s.Files), "regular": types.Int64Value(s.Regular), "directories": types.Int64Value(s.Directories),
 			"links": types.Int64Value(s.Links), "special": types.Int64Value(s.Special),
 			"files_created": types.Int64Value(s.Created), "files_transferred": types.Int64Value(s.Transferred), "files_deleted": types.Int64Value(s.Deleted),
-			"changes": types.Int64Value(each.Changes), "verified": types.Int64Value(each.Verified), "whole": types.BoolValue(each.Whole),
+			"changes": types.Int64Value(each.Changes), "verified": types.Int64Value(each.Verified), "whole": types.BoolValue(each.Whole), "listing": types.StringValue(each.Listing),
 			"bytes": types.Int64Value(s.TotalBytes), "bytes_transferred": types.Int64Value(s.TransferredBytes),
 		}))
 	}

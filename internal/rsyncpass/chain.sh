@@ -14,13 +14,46 @@ home=$state/chains/$chain work=$state/chains/$chain/work
 trash=$state/trash/$id/$(date -u +%Y%m%dT%H%M%SZ) log=$state/passes/$id.log
 tab=$(printf '\t')
 
+# A manifest is N.manifest.gz, and in N.since what has been different since it
+# was written: a line of the manifest's own mark, the time of the listing, the
+# kinds of file systems and what else finish (serve.sh) says; a line of figures;
+# then records, sorted, with "-" for those that are gone and "+" for those that
+# have come. Of another mark it is of no use.
+
 # compare NUMBER: lists the source and says what is different.
 compare() {
 	here=$work/$1
 	mkdir -p "$here"
-	: >"$here/quick"
+	if listed_changes "$1"; then
+		say listing "$1" changes
+		how=changes known=1
+	else
+		say listing "$1" "$why"
+		list_all "$1" || return 1
+	fi
+	say how "$1" "$how"
+	echo "$how" >"$here/how"
+	if [ -s "$home/$1.pending" ] && [ "$how" != other ]; then
+		gzip -dc "$home/$1.pending" 2>/dev/null | sed "s/\$/$tab?/" >>"$here/before" || return 1
+	fi
+	other_names "$1" || return 1
+	changes=$(awk -v out="$here" -v known="$known" -v streams="$(cat "$job/streams")" -f "$job/classify.awk" part=1 "$here/before" part=2 "$here/new" part=3 "$here/names") || return 1
+	say changes "$1" "$changes"
+}
+
+# fields NUMBER TRAILER: takes the last record of a listing apart.
+fields() {
+	trailer=${2#cutover-end"$tab"}
+	began=${trailer%%"$tab"*} trailer=${trailer#*"$tab"}
+	kinds=${trailer%%"$tab"*} facts=
+	case $trailer in *"$tab"*) facts=${trailer#*"$tab"} ;; esac
+	echo "$began" >"$work/$1/began"
+}
+
+# list_all NUMBER: compares with a listing of everything.
+list_all() {
 	# The listing comes unsorted, so that the old host need not sort it.
-	{ ssh -F "$job/ssh_config" cutover-old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } |
+	{ to_old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } |
 		tr '\n\0' '\0\n' | sort >"$here/now" 2>"$job/unsorted"
 	sorted=$?
 	code=$(cat "$here/code")
@@ -36,9 +69,7 @@ compare() {
 		ended "$1" list "$code"
 		return 1
 	fi
-	trailer=${trailer#cutover-end"$tab"}
-	kinds=${trailer#*"$tab"} began=${trailer%%"$tab"*}
-	echo "$began" >"$here/began"
+	fields "$1" "$trailer"
 	{ figures "$1" && : >"$here/listed"; } &
 	echo "$!" >"$here/figuring"
 
@@ -46,7 +77,7 @@ compare() {
 	: >"$here/was"
 	if [ ! -f "$home/$1.manifest.gz" ]; then
 		how=first
-	elif ! gzip -dc "$home/$1.manifest.gz" >"$here/was" 2>/dev/null; then
+	elif ! last_listing "$1" >"$here/was" 2>/dev/null; then
 		if gzip -t "$home/$1.manifest.gz" 2>/dev/null; then return 1; fi # it is the disk
 		how=lost
 		: >"$here/was"
@@ -66,8 +97,6 @@ compare() {
 			;;
 		esac
 	done
-	say how "$1" "$how"
-	echo "$how" >"$here/how"
 
 	# On a full disk any of these may end half-done, and what a list lacks would
 	# never be copied.
@@ -79,12 +108,127 @@ compare() {
 		comm -13 "$here/was" "$here/now" >"$here/new" || return 1
 	fi
 	rm "$here/was"
-	if [ -s "$home/$1.pending" ] && [ "$how" != other ]; then
-		gzip -dc "$home/$1.pending" 2>/dev/null | sed "s/\$/$tab?/" >>"$here/before" || return 1
+	printf '=%s\n' "$tab$began$tab$kinds$tab$facts" >"$here/since"
+}
+
+# mark NUMBER: tells a manifest from any other.
+mark() { stat -c '%i %s %Y' "$home/$1.manifest.gz"; }
+
+# listed_changes NUMBER: asks the old host only for what has changed since the
+# last listing, where that tells the whole, and finds what it means. Exit code 1:
+# everything has to be listed; $why says why.
+listed_changes() {
+	why=first
+	[ -f "$home/$1.manifest.gz" ] || return 1
+	why='the last pass did not end well'
+	[ ! -s "$home/$1.pending" ] || return 1
+	why='of the last listing too little is known'
+	{ IFS=$tab read -r its since last_kinds last_facts <"$home/$1.since"; } 2>/dev/null || return 1
+	[ "$its" = "$(mark "$1")" ] && [ -n "$last_facts" ] || return 1
+	if [ "$(wc -c <"$home/$1.since")" -gt 50000000 ]; then return 1; fi
+	# Where every change of a file or of its names sets the ctime, and no part of
+	# the tree can be exchanged for an older state of it under way.
+	for kind in $last_kinds; do
+		case $kind in ext[234] | xfs | jfs | reiserfs | f2fs | tmpfs | overlay) ;; *)
+			why="ctimes do not tell all on file systems of the kind $kind"
+			return 1
+			;;
+		esac
+	done
+	# A clock may be a little behind itself, above all after it has been put right.
+	{ to_old "cutover-changes $1 $((since - 10))" 2>/dev/null; echo "$?" >"$here/code"; } | tr '\n\0' '\0\n' >"$here/news"
+	why='what has changed could not be listed'
+	[ "$(cat "$here/code")" = 0 ] || return 1
+	trailer=$(tail -n 1 "$here/news")
+	case $trailer in "cutover-end$tab"*"$tab"*"$tab"*) ;; *) return 1 ;; esac
+	fields "$1" "$trailer"
+	why='the old host was started anew since, or what is mounted there has changed'
+	[ "$kinds" = "$last_kinds" ] && [ "${facts#* }" = "${last_facts#* }" ] || return 1
+	why='the clock of the old host was set since'
+	off=$((${facts%% *} - ${last_facts%% *}))
+	[ "$off" -le 2 ] && [ "$off" -ge -2 ] || return 1
+
+	why='the manifest could not be read'
+	rm -f "$here/damaged"
+	said=$({ last_listing "$1" 2>/dev/null || : >"$here/damaged"; } |
+		awk -v out="$here" -f "$job/follow.awk" part=1 "$here/news" part=2 -) || return 1
+	[ ! -f "$here/damaged" ] || return 1
+	why='it is another directory'
+	[ "$said" != other ] || return 1
+	why='what has come with a renamed directory could not be listed'
+	: >"$here/more"
+	if [ -s "$here/ask" ]; then
+		{ tr '\n\0' '\0\n' <"$here/ask" | to_old "cutover-below $1" 2>/dev/null; echo "$?" >"$here/code"; } | tr '\n\0' '\0\n' >"$here/more"
+		[ "$(cat "$here/code")" = 0 ] || return 1
+		case $(tail -n 1 "$here/more") in "cutover-end$tab"*) ;; *) return 1 ;; esac
 	fi
-	other_names "$1" || return 1
-	changes=$(awk -v out="$here" -v known="$known" -f "$job/classify.awk" part=1 "$here/before" part=2 "$here/new" part=3 "$here/names") || return 1
-	say changes "$1" "$changes"
+	# Of what was listed twice the later record counts.
+	cat "$here/more" "$here/news" | awk '
+		BEGIN { FS = "\t" }
+		!/^\./ { next }
+		{ path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i }
+		!(path in done) { done[path]; print }' >"$here/once" || return 1
+	: >>"$here/dropped"
+	why='there was no room for the lists'
+	if ! sort "$here/once" >"$here/found" || ! sort "$here/dropped" >"$here/was" ||
+		! comm -23 "$here/was" "$here/found" >"$here/before" || ! comm -13 "$here/was" "$here/found" >"$here/new"; then
+		return 1
+	fi 2>/dev/null
+	rm -f "$here/once" "$here/found" "$here/was" "$here/news" "$here/more" "$here/dropped" "$here/now" "$here/figuring"
+	followed "$1" 2>/dev/null || return 1
+	: >"$here/listed"
+}
+
+# followed NUMBER: writes the new N.since, and the figures.
+followed() {
+	sed -n 's/^-//p' "$home/$1.since" >"$here/minus" &&
+		sed -n 's/^+//p' "$home/$1.since" >"$here/plus" &&
+		comm -23 "$here/before" "$here/plus" >"$here/left" &&
+		sort -u "$here/left" "$here/minus" >"$here/minus.new" &&
+		awk -v racy="$(racy "$1")" '
+			BEGIN { FS = OFS = "\t" }
+			$(NF - 6) + 0 >= racy { $(NF - 6) = $(NF - 6) "r" }
+			{ print }' "$here/new" >"$here/came" &&
+		comm -23 "$here/plus" "$here/before" >"$here/left" &&
+		sort -u "$here/left" "$here/came" >"$here/plus.new" || return 1
+	{
+		sed -n 2p "$home/$1.since" && sed 's/^/-/' "$here/before" && sed 's/^/+/' "$here/new"
+	} | awk -v number="$1" '
+		BEGIN { FS = "\t" }
+		NR == 1 { for (i = 3; i <= 8; i++) sum[i] = $i; next }
+		{
+			type = $(NF - 8); one = /^-/ ? -1 : 1
+			sum[3] += one
+			sum[type == "f" ? 4 : type == "d" ? 5 : type == "l" ? 6 : 7] += one
+			if (type == "f") sum[8] += one * $(NF - 5)
+		}
+		END { printf "seen\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f\n", number, sum[3], sum[4], sum[5], sum[6], sum[7], sum[8] }' >"$here/figures" &&
+		{
+			printf '%s\n' "$(mark "$1")$tab$began$tab$kinds$tab$facts" && cat "$here/figures" &&
+				sed 's/^/-/' "$here/minus.new" && sed 's/^/+/' "$here/plus.new"
+		} >"$here/since" || return 1
+	rm -f "$here/minus" "$here/plus" "$here/came" "$here/left" "$here/minus.new" "$here/plus.new"
+}
+
+# last_listing NUMBER: the manifest as the last pass left it, sorted.
+last_listing() {
+	its=
+	{ IFS=$tab read -r its _ <"$home/$1.since"; } 2>/dev/null
+	if [ "$its" != "$(mark "$1")" ] || ! grep -a -q '^[-+]' "$home/$1.since"; then
+		gzip -dc "$home/$1.manifest.gz"
+		return
+	fi
+	rm -f "$work/$1/broken"
+	sed -n 's/^-//p' "$home/$1.since" >"$work/$1/minus" && sed -n 's/^+//p' "$home/$1.since" >"$work/$1/plus" &&
+		{ gzip -dc "$home/$1.manifest.gz" || : >"$work/$1/broken"; } | comm -23 - "$work/$1/minus" | sort -m - "$work/$1/plus" &&
+		[ ! -f "$work/$1/broken" ]
+}
+
+# now_listed NUMBER: for what comes after the pass, the whole listing as a file,
+# "now", where it is not there.
+now_listed() {
+	[ -f "$work/$1/now" ] && return
+	last_listing "$1" | awk 'BEGIN { FS = OFS = "\t" } !/^cutover-end\t/ && $(NF - 6) ~ /r$/ { sub(/r$/, "", $(NF - 6)) } { print }' >"$work/$1/now"
 }
 
 # root_of LISTING: the inode of the tree's own directory. Another one means that
@@ -103,11 +247,17 @@ other_names() {
 		$(NF - 8) == "f" && $(NF - 2) > 1 { seen[$(NF - 7)]++; links[$(NF - 7)] = $(NF - 2) }
 		END { for (inode in seen) if (seen[inode] < links[inode]) print inode }' "$here/new" >"$here/incomplete" || return 1
 	[ -s "$here/incomplete" ] || return 0
+	if [ -f "$here/now" ]; then
+		ln -f "$here/now" "$here/all"
+	else
+		last_listing "$1" | comm -23 - "$here/before" >"$here/all"
+	fi
 	awk 'BEGIN { FS = "\t" }
 		part == 1 { wanted[$1]; next }
 		/^cutover-end\t/ { next }
-		$(NF - 8) == "f" && $(NF - 7) in wanted' part=1 "$here/incomplete" part=2 "$here/now" |
+		$(NF - 8) == "f" && $(NF - 7) in wanted' part=1 "$here/incomplete" part=2 "$here/all" |
 		comm -23 - "$here/new" >"$here/names"
+	rm -f "$here/all"
 }
 
 # racy NUMBER: since when, by the old host's clock, a change is so late that the
@@ -144,7 +294,15 @@ strangers() {
 		END {
 			for (name in users) print "user\t" name "\t" users[name]
 			for (name in groups) print "group\t" name "\t" groups[name]
-		}' | sort >"$work/owners"
+		}' | sort >"$work/numbers"
+	if ! cut -f1,2 "$work/numbers" | to_old cutover-names >"$work/names" 2>"$work/said"; then
+		ended 1 names 1
+		return 1
+	fi
+	# A number without a name on the old host is copied as it is.
+	awk 'BEGIN { FS = OFS = "\t" }
+		part == 1 { names[$1, $2] = $3; next }
+		{ if (($1, $2) in names) $2 = names[$1, $2]; print }' part=1 "$work/names" part=2 "$work/numbers" >"$work/owners"
 	found=0
 	while IFS=$tab read -r kind name files; do
 		case $kind in user) database=passwd ;; *) database=group ;; esac
@@ -171,7 +329,14 @@ remember_attempt() {
 
 # remember NUMBER: the pass has done its work.
 remember() {
-	mv "$work/$1/manifest.gz" "$home/$1.manifest.gz" || return 1
+	if [ -f "$work/$1/manifest.gz" ]; then
+		# Until there is an N.since of this manifest, everything is listed.
+		mv "$work/$1/manifest.gz" "$home/$1.manifest.gz" || return 1
+		{
+			printf '%s' "$(mark "$1")" && sed 's/^=//' "$work/$1/since" && cat "$work/$1/figures"
+		} >"$work/$1/since.new" && mv "$work/$1/since.new" "$work/$1/since"
+	fi
+	mv "$work/$1/since" "$home/$1.since" || return 1
 	rm -f "$home/$1.pending"
 }
 
@@ -277,6 +442,9 @@ remove() {
 	if [ "$mode" = trash ]; then aside=$trash/$1; else aside=; fi
 	{
 		if [ -f "$here/take" ]; then
+			if [ -n "$aside" ]; then
+				mkdir -p "$aside" && tr '\n\0' '\0\n' <"$here/places" | (cd "$aside" && xargs -0 mkdir -p --)
+			fi
 			tr '\n\0' '\0\n' <"$here/take" | xargs -0 sh "$job/remove.sh" "$target" "$aside" files
 		fi
 		if [ -f "$here/dirs" ]; then

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // rig is a chain of passes from one directory of this machine to another: the
@@ -22,6 +23,8 @@ type rig struct {
 	passes         int
 	excludes       []string
 	mode           string // of deletion
+	streams        int
+	apart          bool   // each pass begins in another second than the changes before it
 	failing        string // shell commands before each forced command
 	verify, owners string
 	coarse         bool
@@ -40,7 +43,7 @@ func newRig(t *testing.T) *rig {
 		}
 	}
 	dir := t.TempDir()
-	r := &rig{t: t, dir: dir, source: dir + "/old home", target: dir + "/new home", state: dir + "/state", mode: "trash"}
+	r := &rig{t: t, dir: dir, source: dir + "/old home", target: dir + "/new home", state: dir + "/state", mode: "trash", streams: 2}
 	for _, each := range []string{r.source, r.target, r.state, dir + "/bin", dir + "/serve"} {
 		if err := os.Mkdir(each, 0o755); err != nil {
 			t.Fatal(err)
@@ -65,14 +68,14 @@ func (r *rig) pass() (report, string, int) {
 	}
 	p := Pass{ID: id, Paths: []Path{{Source: r.source, Target: r.target}}, Excludes: r.excludes, Delete: r.mode, Verify: r.verify, UnknownOwners: r.owners}
 	write(r.t, r.dir+"/serve/excludes", p.excludeRules(), 0o644)
-	write(r.t, r.dir+"/bin/ssh", "#!/bin/sh\nshift 3\n"+r.failing+"\nSSH_ORIGINAL_COMMAND=\"$*\" exec sh '"+r.dir+"/serve/serve' login\n", 0o755)
+	write(r.t, r.dir+"/bin/ssh", "#!/bin/sh\nwhile [ \"$1\" != cutover-old ]; do if [ \"$1\" = -M ]; then exit 1; fi; shift; done\nshift\n"+r.failing+"\nSSH_ORIGINAL_COMMAND=\"$*\" exec sh '"+r.dir+"/serve/serve' login\n", 0o755)
 	s := survey{old: oldHost{rsync: localRsync(r.t)}}
 	s.new.rsync = s.old.rsync
 	progress := s.progress()
 	if r.silent {
 		progress = ""
 	}
-	spec := p.job(plan{chain: "c", keyType: "ed25519", comment: "c", rsync: append(p.rsyncOptions(s), r.options...), coarse: r.coarse, progress: progress}, []string{r.target})
+	spec := p.job(plan{chain: "c", keyType: "ed25519", comment: "c", rsync: append(p.rsyncOptions(s), r.options...), coarse: r.coarse, progress: progress, streams: r.streams}, []string{r.target})
 	for name, content := range spec.Files {
 		write(r.t, filepath.Join(jobDir, name), content, 0o600)
 	}
@@ -81,6 +84,12 @@ func (r *rig) pass() (report, string, int) {
 	// What is changed within seconds of a listing counts as changed again; the
 	// tests are quicker than that, and must not depend on it.
 	text = strings.Replace(text, `/began") - 3`, `/began") + 1`, 1)
+	text = strings.Replace(text, "since - 10", "since - 0", 1)
+	if r.apart {
+		// So that what was done so far is older than the second in which this pass
+		// begins, and the next one does not ask for it.
+		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+	}
 	cmd := exec.Command("sh", "-c", text, "sh", jobDir) //nolint:gosec // a test's own
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH="+r.dir+"/bin:"+os.Getenv("PATH"))
 	var said bytes.Buffer
@@ -255,6 +264,7 @@ func TestChangesThatTimesDoNotTell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
+			r.apart = true
 			r.sh(`echo one >f; mkdir d d2; echo g >d/g; echo g2 >d2/g; ln -s f l; echo h >h1; ln h1 h2; mkdir k; ln h1 k/h; mkfifo q
 				echo odd >"$(printf 'o\ndd')"; echo odd >-odd; mkdir "$(printf 'dir\t\n')"; echo x >"$(printf 'dir\t\n')/x"`)
 			r.mustPass()
@@ -349,6 +359,7 @@ func TestPartsOfAPassThatBrokeOff(t *testing.T) {
 // under the same size and time.
 func TestForgedAfterAPassThatBrokeOff(t *testing.T) {
 	r := newRig(t)
+	r.streams = 1 // its second list is that of the last rsync
 	r.sh(`echo one >f; echo one >g; touch -d 2001-01-01 f g`)
 	r.failing = `case $* in *--exclude*) exit 255 ;; esac; case $* in *cutover-want*) n=$(cat '` + r.dir + `/n' 2>/dev/null); echo "$n." >'` + r.dir + `/n'; [ "$n" != . ] || exit 255 ;; esac`
 	if _, _, code := r.pass(); code != 1 {
@@ -410,7 +421,13 @@ func TestAListingThatBrokeOffDeletesNothing(t *testing.T) {
 		r := newRig(t)
 		r.sh(`mkdir d; echo 1 >d/1; echo f >f`)
 		r.mustPass()
-		r.failing = "OWN='" + r.dir + "/serve'\n" + failing
+		// That of the changes alone as well: then everything is listed.
+		r.failing = "OWN='" + r.dir + "/serve'\n" + strings.ReplaceAll(failing, "cutover-list", "cutover-changes")
+		if p := r.mustPass(); p.listing == "changes" || p.changes != 0 {
+			t.Errorf("%s: %+v", name, p)
+		}
+		r.same()
+		r.failing = "case $* in cutover-changes*) exit 1 ;; esac\n" + r.failing + "\n" + failing
 		if got, _, code := r.pass(); code != 1 || len(got.paths[0].failures) != 1 || got.paths[0].failures[0].what != "list" {
 			t.Errorf("%s: code %d, %+v", name, code, got)
 		}
@@ -470,17 +487,20 @@ func TestSwappedDirectories(t *testing.T) {
 // Lists of a pass never lead out of its directories.
 func TestServeRefusesHostileLists(t *testing.T) {
 	t.Parallel()
-	script, _ := served(t, "/home")
+	script, _ := served(t, t.TempDir())
+	write(t, filepath.Join(filepath.Dir(script), "excludes"), "", 0o644)
 	for list, good := range map[string]bool{
 		"./a\x00./b/c\x00.\x00": true, "./a\nb\x00": true, "./..a/b..\x00": true,
 		"/etc/shadow\x00": false, "./a\x00../etc\x00": false, "./a/../../etc\x00": false, "./..\x00": false, "./a/..\x00": false, "etc\x00": false, "./a\x00\x00": false, "./x\n\x00/etc\x00": false,
 	} {
-		cmd := exec.Command("sh", script, "login") //nolint:gosec // a test's own
-		cmd.Env = []string{"SSH_ORIGINAL_COMMAND=cutover-want 1"}
-		cmd.Stdin = strings.NewReader(list)
-		out, err := cmd.CombinedOutput()
-		if (err == nil) != good {
-			t.Errorf("%q: %v, %s", list, err, out)
+		for _, asked := range []string{"cutover-want 1 1", "cutover-below 1"} {
+			cmd := exec.Command("sh", script, "login") //nolint:gosec // a test's own
+			cmd.Env = []string{"SSH_ORIGINAL_COMMAND=" + asked}
+			cmd.Stdin = strings.NewReader(list)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != good {
+				t.Errorf("%s %q: %v, %s", asked, list, err, out)
+			}
 		}
 	}
 }
@@ -542,6 +562,7 @@ func TestRandomChanges(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
+			r.streams, r.apart = 1+int(seed), true
 			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // not for secrets
 			for range 5 {
 				var script strings.Builder
@@ -549,11 +570,69 @@ func TestRandomChanges(t *testing.T) {
 					script.WriteString(randomChange(random) + "\n")
 				}
 				r.sh("set +e\nw() { [ -p \"$3\" ] || { if [ \"$1\" = add ]; then echo \"$2\" >>\"$3\"; else echo \"$2\" >\"$3\"; fi; }; }\nc() { [ -p \"$2\" ] || cp \"$@\"; }\n(" + script.String() + ") >/dev/null 2>&1 </dev/null\ntrue")
-				r.mustPass()
+				if p := r.mustPass(); p.how == "changes" && p.listing != "changes" {
+					t.Errorf("everything was listed: %s", p.listing)
+				}
 				r.same()
+			}
+			// What was followed all the way is what a listing of everything says.
+			r.doubt(`s/\t\(-\{0,1\}[0-9]*\) /\t1\1 /`)
+			if p := r.mustPass(); p.changes != 0 || p.listing != "the clock of the old host was set since" || fmt.Sprint(p.stats.Files) != strings.TrimSpace(r.sh(`find . -printf . | wc -c`)) {
+				t.Errorf("a listing of everything (%s) finds %d changes in %d entries", p.listing, p.changes, p.stats.Files)
 			}
 		})
 	}
+}
+
+// doubt changes what the last pass has left of the old host's clock and mounts.
+func (r *rig) doubt(change string) {
+	r.t.Helper()
+	r.sh(`sed -i "1$1" "$2"`, change, r.state+"/chains/"+Pass{Excludes: r.excludes}.manifests("c")+"/1.since")
+}
+
+// Ctimes tell what has changed only as long as nothing else has.
+func TestListingsOfChanges(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.apart = true
+	r.sh(`mkdir -p a/b/c d e; for n in 1 2 3; do echo a$n >a/b/c/$n; echo d$n >d/$n; echo e$n >e/$n; done; ln d/1 a/d1`)
+	if p := r.mustPass(); p.listing != "first" || p.stats.Files != 16 || p.stats.TotalBytes != 30 {
+		t.Errorf("first pass %+v", p)
+	}
+	for _, c := range []struct {
+		change, doubt, want string
+		files               int64
+	}{
+		{`mv a d/moved; rm d/2; echo new >e/new; ln e/3 d/e3`, "", "changes", 17},
+		{`mv d x; mv e d; mv x e`, "", "changes", 17},
+		{`mkdir -p p/q; mv e/moved p/q/; chmod 700 p/q/moved/b/c; rm p/q/moved/d1`, "", "changes", 18},
+		{`touch p/q/f`, `s/\t\(-\{0,1\}[0-9]*\) /\t1\1 /`, "the clock of the old host was set since", 19},
+		{`mv p d/`, "", "changes", 19},
+		{`rm -r d/p/q/moved/b/c/2`, `s/ [0-9a-f-]\{36\} / boot /`, "the old host was started anew since, or what is mounted there has changed", 18},
+		{`echo more >>d/p/q/f`, `s/ext4/btrfs/`, "ctimes do not tell all on file systems of the kind btrfs", 18},
+		{`rm -r d/p/q`, `s/^/x/`, "of the last listing too little is known", 11},
+		{`rm e/1; ln e/e3 e/1`, "", "changes", 11},
+	} {
+		r.sh(c.change)
+		if c.doubt != "" {
+			if strings.Contains(c.doubt, "ext4") && !strings.Contains(r.sh("stat -f -c %T ."), "ext") {
+				continue
+			}
+			r.doubt(c.doubt)
+		}
+		p := r.mustPass()
+		if p.listing != c.want || p.stats.Files != c.files {
+			t.Errorf("%s: listed %q, %d entries, %s; want %q, %d", c.change, p.listing, p.stats.Files, p.how, c.want, c.files)
+		}
+		r.same()
+	}
+	// What could not be listed in the short way is listed in the long one.
+	r.failing = `case $* in *cutover-changes*|*cutover-below*) exit 1 ;; esac`
+	r.sh(`mv d dd`)
+	if p := r.mustPass(); p.listing != "what has changed could not be listed" {
+		t.Errorf("%+v", p)
+	}
+	r.same()
 }
 
 // randomChange is a command on a tree whose names are few, so that things meet.
@@ -574,4 +653,24 @@ func randomChange(random *rand.Rand) string {
 		fmt.Sprintf("touch -h -d @%d %s", 1e9+random.IntN(3), a), fmt.Sprintf("setfattr -n user.x -v %d %s", random.IntN(9), a),
 		fmt.Sprintf("touch -r %s ref; w new %d %s; touch -r ref %s; rm ref", a, random.IntN(10), a, a), "mkfifo " + a,
 	}[random.IntN(24)]
+}
+
+// What several streams bring side by side is one tree: names of one file, and
+// the times of directories that more than one of them has written to.
+func TestStreams(t *testing.T) {
+	r := newRig(t)
+	r.streams = 3
+	r.sh(`mkdir -p a b c/d c/empty; for d in . a b c/d; do for n in 1 2 3 4 5 6 7 8 9; do echo "$d $n" >"$d/$n"; done; ln -s 1 "$d/link"; done
+		ln a/1 c/d/a1; ln a/1 zz; ln c/d/9 a/d9; touch -d 2001-01-01 a b c/d c .`)
+	p := r.mustPass()
+	if len(p.failures) != 0 || p.stats.Transferred != 36 {
+		t.Errorf("%+v", p)
+	}
+	r.same()
+	if got := r.sh(`grep -c 'receiving file list\|files to consider' "$1" || :`, r.state+"/passes/p1.log"); got < "3" {
+		t.Errorf("the log knows of %s rsyncs", got)
+	}
+	if p := r.mustPass(); p.changes != 0 || p.stats.Transferred != 0 {
+		t.Errorf("second pass %+v", p)
+	}
 }

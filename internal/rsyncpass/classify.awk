@@ -8,7 +8,8 @@
 # A record is: path type inode ctime size mtime mode links user group, parted by
 # tabs, in which a path may hold tabs too. A line end in a path is a NUL.
 #
-# Writes into the files out "/quick", "/fresh", "/sum", "/links", "/linkdirs" and
+# Writes into the files out "/quick-1", "/quick-2" and so on, to be copied side by
+# side, "/fresh", "/sum", "/links", "/linkdirs" and
 # "/root" paths for rsync, and into "/gone" and "/turned" records: path type size
 # mtime. The tree's own directory is for itself: to rsync its name means all that
 # is in it. Into "/volume" goes how much there is to copy: entries and bytes, and at the
@@ -60,6 +61,12 @@ part == 1 {
 		else if (group[inode] != class) group[inode] = "fresh"
 	}
 	if (type == "f") bytes += size
+	if (type == "f" && class == "quick") {
+		# What a file costs beside its content, measured with small ones: about as
+		# much as so many bytes.
+		weights[n] = size + 50000
+		all += weights[n]
+	}
 	# Another name of a file is no more to copy.
 	if (part == 3) next
 	if (type == "f" && links > 1) {
@@ -73,6 +80,20 @@ part == 1 {
 	} else if (type == "d" && !(path in was)) kib += 4
 }
 function put(path, list) { print path > (out "/" (path == "." ? "root" : list)) }
+# stream N: which stream brings entry N. The streams share the files in the order
+# of the list, so that they seldom meet in a directory. All names of a file go
+# with the first; all directories with stream 1, and once more at the end, if
+# another stream has put something into them and so has changed their times.
+function stream(n,  at) {
+	if (streams < 2 || !(n in weights)) return 1
+	if (n in inodes && inodes[n] in streamed) at = streamed[inodes[n]]
+	else at = all > 0 ? 1 + int(done / all * streams) : 1
+	if (at > streams) at = streams
+	done += weights[n]
+	if (n in inodes) streamed[inodes[n]] = at
+	if (at > 1) linkdirs[parent(paths[n])] = 1
+	return at
+}
 END {
 	small = (n <= 5000 && bytes <= 100000000)
 	for (i = 1; i <= n; i++) {
@@ -81,6 +102,7 @@ END {
 		if (class == "links") linkdirs[parent(paths[i])] = 1
 		# One rsync is quicker than two where there is little to copy.
 		else if (small && known && class == "quick") class = "fresh"
+		if (class == "quick") class = class "-" stream(i)
 		put(paths[i], class)
 	}
 	printf "%d %.0f %.0f %d\n", n, volume, kib, entries > (out "/volume")
@@ -97,7 +119,7 @@ END {
 		path = parent(path)
 		if (!(path in lost) && (!(path in is) || is[path] == "d")) dirs[path] = 1
 	}
-	for (path in dirs) put(path, small && known ? "fresh" : "quick")
+	for (path in dirs) put(path, small && known ? "fresh" : "quick-1")
 	for (path in linkdirs) put(path, "linkdirs")
 	print n - same + gone + 0
 }

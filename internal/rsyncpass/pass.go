@@ -34,6 +34,7 @@ type Pass struct {
 	Excludes       []string // rsync filter patterns (--exclude)
 	BandwidthLimit int64    // KiB a second (--bwlimit); 0 is none
 	Compress       bool     // -z
+	Streams        int64    // how many streams copy side by side, 1 to 9; 0 is as many as the hosts have CPUs for
 
 	// Delete is what happens on the new host to what an earlier pass of the
 	// chain has brought and the old host no longer has, and to what is
@@ -120,6 +121,9 @@ func (p Pass) Validate() error {
 	}
 	if p.Route != "" && p.Route != "direct" && p.Route != Operator {
 		return fmt.Errorf("the route %q is neither direct nor operator", p.Route)
+	}
+	if p.Streams < 0 || p.Streams > 9 {
+		return fmt.Errorf("%d streams are not a number from 1 to 9", p.Streams)
 	}
 	if p.FromPort < 0 || p.FromPort > 65535 {
 		return fmt.Errorf("%d is no TCP port", p.FromPort)
@@ -234,4 +238,7 @@ type PathResult struct {
 	Changes           int64
 	Verified          int64
 	Whole             bool // everything was compared, not only what has changed since the last pass
+	// Listing is "changes" where the old host was asked only for what has a newer
+	// ctime, else why it listed everything.
+	Listing string
 }

@@ -1,8 +1,8 @@
 # One pass, as a job on the new host (see package job). Its directory $1 holds,
 # as files: chain, id, key_type, key_bits, comment, ssh_config (%DIR% stands for
 # the directory), known_hosts, rsync (the command, an argument a line), targets
-# (real names, a line each), delete (trash, purge or none), owners (fail, warn or
-# ignore), classify.awk, verdict.awk, remove.sh, and what chain.sh and verify.sh
+# (real names, a line each), streams (how many side by side at the most), delete (trash, purge or none), owners (fail, warn or
+# ignore), classify.awk, follow.awk, verdict.awk, remove.sh, and what chain.sh and verify.sh
 # need, which go before this.
 #
 # It leaves the file "public" (its directory, and the public key), waits until
@@ -22,10 +22,28 @@ say() {
 	echo >>"$job/result"
 }
 
+# to_old COMMAND: asks the old host for something, over the connection that is
+# there already, or a new one. Stdin goes along.
+to_old() { ssh -F "$job/ssh_config" -S "$job/mux" cutover-old "$@"; }
+
+# connect: one connection for all that is small. It is this shell's child, and so
+# ends with the job. Without it each question has a connection of its own.
+master=
+connect() {
+	ssh -F "$job/ssh_config" -S "$job/mux" -M -N cutover-old </dev/null >/dev/null 2>&1 &
+	master=$!
+	tries=0
+	until [ -S "$job/mux" ] || [ "$tries" -ge 600 ] || ! kill -0 "$master" 2>/dev/null; do
+		tries=$((tries + 1))
+		sleep 0.05 2>/dev/null || sleep 1
+	done
+}
+
 # However the pass ends, its key ends with it.
 # shellcheck disable=SC2317 # the trap calls it
 clean() {
 	unwatch
+	if [ -n "$master" ]; then kill "$master" 2>/dev/null; fi
 	rm -f "$job/key" "$job/key.pub" "$job/public"
 	rm -rf "$work"
 	rm -f "$state/passes/$id.status"
@@ -70,33 +88,77 @@ rm -f "$job/public"
 
 # pull NUMBER LABEL LIST [OPTION]...: one rsync of what the list names.
 pull() {
-	number=$1 label=$2 list=$3
-	[ -s "$list" ] || return 0
-	tr '\n\0' '\0\n' <"$list" | ssh -F "$job/ssh_config" cutover-old "cutover-want $number" >"$work/said" 2>&1
-	code=$?
-	if [ "$code" -ne 0 ]; then
-		ended "$number" "$label" "$code"
-		return 1
-	fi
-	shift 3
+	[ -s "$3" ] || return 0
+	fetch 1 "$@"
+	report "$1" "$2" 1
+}
+
+# fetch STREAM NUMBER LABEL LIST [OPTION]...: what pull does, as one of several at
+# a time; how it went is then in $work/stream-STREAM.*, for report.
+fetch() {
+	stream=$1 number=$2 said=$work/progress/$2.$3-$1 list=$4
+	left=$work/stream-$stream
+	shift 4
 	only=$*
+	rm -f "$left".*
+	tr '\n\0' '\0\n' <"$list" | to_old "cutover-want $number $stream" >"$left.said" 2>&1
+	code=$?
+	echo "$code" >"$left.code"
+	if [ "$code" -ne 0 ]; then return; fi
 	set --
 	set -f
 	while IFS= read -r option; do set -- "$@" "$option"; done <"$job/options"
-	# shellcheck disable=SC2046 # options without blanks
-	set -- "$@" $(cat "$job/progress" "$work/$number/without")
-	# shellcheck disable=SC2086 # options without blanks
-	set -- "$@" $only
+	# shellcheck disable=SC2046,SC2086 # options without blanks
+	set -- "$@" $(cat "$job/progress" "$work/$number/without") $only
 	set +f
 	target=$(sed -n "${number}p" "$job/targets")
 	if [ "$(cat "$job/delete")" = trash ]; then set -- "$@" --backup "--backup-dir=$trash/$number"; fi
-	env RSYNC_PROTECT_ARGS=0 rsync "$@" --from0 "--files-from=:want-$number" "--log-file=$log" \
-		"--rsh=ssh -F $job/ssh_config" "cutover-old:$number/" "$target/" >"$work/progress/$number.$label" 2>"$work/said"
+	# What goes side by side has a connection of its own: one ssh keeps one CPU busy.
+	socket=$job/mux
+	if [ "$streams" -gt 1 ]; then socket=none; fi
+	env RSYNC_PROTECT_ARGS=0 rsync "$@" --from0 "--files-from=:want-$number-$stream" "--log-file=$log" \
+		"--rsh=ssh -F $job/ssh_config -S $socket" "cutover-old:$number/" "$target/" >"$said" 2>"$left.said"
 	code=$?
-	tail -c 6000 "$work/progress/$number.$label" | grep -a '^[A-Z][a-z ]*: [0-9]' | sed "s/^/stat$tab$number$tab/" >>"$job/result"
-	done_with "$work/progress/$number.$label"
-	ended "$number" "$label" "$code"
+	tail -c 6000 "$said" | grep -a '^[A-Z][a-z ]*: [0-9]' >"$left.stats"
+	done_with "$said"
+	echo "$code" >"$left.code"
+}
+
+# report NUMBER LABEL STREAM: puts what fetch has left into the result.
+report() {
+	code=$(cat "$work/stream-$3.code" 2>/dev/null) || code=20 # it was killed
+	if [ -f "$work/stream-$3.stats" ]; then sed "s/^/stat$tab$1$tab/" "$work/stream-$3.stats" >>"$job/result"; fi
+	mv "$work/stream-$3.said" "$work/said"
+	ended "$1" "$2" "$code"
 	[ "$code" -eq 0 ]
+}
+
+# pull_streams NUMBER LABEL LIST [OPTION]...: the parts LIST-1, LIST-2... into
+# which classify.awk has divided what is to be copied, side by side.
+pull_streams() {
+	streams=0 children=
+	for part in "$3"-[1-9]; do
+		if [ -s "$part" ]; then streams=$((streams + 1)); fi
+	done
+	rate=
+	limit=$(sed -n 's/^--bwlimit=//p' "$job/options")
+	if [ -n "$limit" ] && [ "$streams" -gt 1 ]; then rate=--bwlimit=$(((limit + streams - 1) / streams)); fi
+	at=$1 what=$2 parts=$3
+	shift 3
+	for part in "$parts"-[1-9]; do
+		[ -s "$part" ] || continue
+		fetch "${part##*-}" "$at" "$what" "$part" "$@" ${rate:+"$rate"} &
+		children="$children $!"
+	done
+	# shellcheck disable=SC2086 # numbers
+	if [ -n "$children" ]; then wait $children; fi
+	streams=1
+	well=0
+	for part in "$parts"-[1-9]; do
+		[ -s "$part" ] || continue
+		report "$at" "$what" "${part##*-}" || well=1
+	done
+	return "$well"
 }
 
 # ended NUMBER LABEL CODE: says how something went, with its own words.
@@ -108,6 +170,8 @@ ended() {
 rm -f "$job/result"
 say key "$(cut -d ' ' -f 2 "$job/key.pub")"
 failed=0
+streams=1
+connect
 count=$(wc -l <"$job/targets")
 number=0
 while [ "$number" -lt "$count" ]; do
@@ -144,14 +208,14 @@ while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	remove "$number" || whole=
 	# Symbolic links come after, and alone: a list that names what lies below a
 	# directory must not bring a link in this directory's place.
-	pull "$number" new "$here/quick" --no-links || bad=1
+	pull_streams "$number" new "$here/quick" --no-links || bad=1
 	pull "$number" changed "$here/fresh" --no-links --ignore-times || bad=1
 	pull "$number" attributes "$here/sum" --no-links --checksum || bad=1
 	pull "$number" links "$here/links" --no-implied-dirs || bad=1
 	pull "$number" directories "$here/linkdirs" --no-links --no-implied-dirs || bad=1
 	sort -u "$here/root" >"$here/self" 2>/dev/null
 	pull "$number" root "$here/self" '--exclude=*' || bad=1
-	wait "$(cat "$here/figuring")"
+	if [ -f "$here/figuring" ]; then wait "$(cat "$here/figuring")"; fi
 	# What has not been done, or cannot be remembered, is for the next pass.
 	if [ -z "$whole" ] || [ ! -f "$here/listed" ]; then
 		failed=1
@@ -174,5 +238,4 @@ done
 say finished "$(date +%s)"
 find "$state/trash/$id" -depth -type d -exec rmdir {} + 2>/dev/null
 if [ -d "$state/trash/$id" ]; then say trash "$(du -sk "$state/trash/$id" | cut -f1)"; fi
-wait
 exit "$failed"

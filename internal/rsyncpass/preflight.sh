@@ -57,7 +57,7 @@ crowded() {
 # both_named NUMBER: records of both hosts of what rsync is to be given.
 both_named() {
 	here=$work/$1
-	cat "$here/quick" "$here/fresh" "$here/links" "$here/root" 2>/dev/null | sort -u >"$here/asked"
+	cat "$here"/quick-[1-9] "$here/fresh" "$here/links" "$here/root" 2>/dev/null | sort -u >"$here/asked"
 	both "$1" listed list
 }
 
@@ -70,6 +70,11 @@ fit() {
 		return 0
 	fi
 	target=$(sed -n "${1}p" "$job/targets")
+	only_changes=
+	if [ ! -f "$here/now" ]; then
+		only_changes=yes
+		now_listed "$1" || return 1
+	fi
 	lacking "$target" >"$home/$1.lacks"
 	bad=0
 	while IFS= read -r what; do
@@ -89,8 +94,10 @@ fit() {
 			;;
 		esac
 	done <"$home/$1.lacks"
+	# It is that of the last pass.
+	if [ -n "$only_changes" ]; then rm -f "$here/now"; fi
 	if grep -q -x -e acls -e xattrs "$home/$1.lacks"; then
-		ssh -F "$job/ssh_config" cutover-old "cutover-extras $1" >"$here/extras" 2>"$work/said"
+		to_old "cutover-extras $1" >"$here/extras" 2>"$work/said"
 		code=$?
 		if [ "$code" -ne 0 ]; then
 			ended "$1" list "$code"

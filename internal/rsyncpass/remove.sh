@@ -10,7 +10,7 @@
 set -u
 target=$1 trash=$2 what=$3
 shift 3
-code=0 at=''
+code=0
 
 # enter DIRECTORY: the shell then is in that very directory, which no later
 # change of names can alter.
@@ -18,8 +18,7 @@ enter() {
 	cd "$target" || return 1
 	wanted=$target${1#.}
 	cd -P -- "$1" 2>/dev/null || return 1
-	if [ "$(pwd -P; echo x)" != "$wanted
-x" ]; then
+	if [ "$PWD" != "$wanted" ]; then
 		echo "$wanted is not a directory of the target any more; nothing there was touched" >&2
 		cd "$target" || exit 1
 		code=1
@@ -35,23 +34,29 @@ if [ "$what" = dirs ]; then
 	exit "$code"
 fi
 
-for path; do
-	if [ "${path%/*}" != "$at" ]; then
-		at=${path%/*}
-		here=
-		if enter "$at"; then
-			here=yes
-			if [ -n "$trash" ] && ! mkdir -p -- "$trash/$at"; then
-				here=
-				code=1
-			fi
-		fi
-	fi
-	if [ -z "$here" ]; then continue; fi
+# take COUNT NAME...: what comes after COUNT names that are for later.
+take() {
+	shift "$(($1 + 1))"
 	if [ -z "$trash" ]; then
-		rm -f -- "./${path##*/}" || code=1
+		rm -f -- "$@" || code=1
+	elif [ -d "$trash/$at" ] || mkdir -p -- "$trash/$at"; then
+		mv -f -- "$@" "$trash/$at/" || code=1
 	else
-		mv -f -- "./${path##*/}" "$trash/$at/" || code=1
+		code=1
 	fi
+}
+
+# Those of one directory go together: a process for each would take its time.
+left=$# done=0
+while [ "$left" -gt 0 ]; do
+	at=${1%/*}
+	count=0
+	while [ "$left" -gt 0 ] && [ "${1%/*}" = "$at" ]; do
+		set -- "$@" "./${1##*/}"
+		shift
+		left=$((left - 1)) count=$((count + 1))
+	done
+	if enter "$at"; then take "$((left + done))" "$@"; fi
+	done=$((done + count))
 done
 exit "$code"

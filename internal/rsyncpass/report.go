@@ -13,6 +13,7 @@ import (
 //	begin    path, seconds since 1970
 //	how      path, "first", "changes", or why everything was looked at again:
 //	         "lost" (the manifest), "other" (another tree), "untrusted"
+//	listing  path, "changes", or why everything was listed
 //	kind     path, kind of file system that is not trusted
 //	changes  path, how many entries are new, different or gone
 //	unknown  "user" or "group", name, number of files
@@ -47,6 +48,7 @@ type pathReport struct {
 	began, ended  time.Time
 	how           string
 	kind          string
+	listing       string
 	changes       int64
 	stats         Stats
 	deleted       int64
@@ -148,6 +150,8 @@ func (p *pathReport) take(what, value string) {
 		p.ended = time.Unix(at(0), 0).UTC()
 	case "how":
 		p.how = value
+	case "listing":
+		p.listing = value
 	case "kind":
 		p.kind = value
 	case "changes":
@@ -192,7 +196,7 @@ func (r report) result(p Pass) Result {
 		}
 		path := p.Paths[i]
 		path.Target = path.target()
-		done := PathResult{Path: path, Started: each.began, Finished: each.ended, Stats: each.stats, Changes: each.changes, Verified: each.verified, Whole: each.how != "changes"}
+		done := PathResult{Path: path, Started: each.began, Finished: each.ended, Stats: each.stats, Changes: each.changes, Verified: each.verified, Whole: each.how != "changes", Listing: each.listing}
 		done.Stats.Deleted, done.Stats.DeletedBytes = each.deleted, each.deletedBytes
 		if each.ended.After(each.began) {
 			done.Stats.Duration = each.ended.Sub(each.began)

@@ -27,6 +27,9 @@ var passText string
 //go:embed classify.awk
 var classifyText string
 
+//go:embed follow.awk
+var followText string
+
 //go:embed verdict.awk
 var verdictText string
 

@@ -236,6 +236,7 @@ Compression no
 ConnectTimeout 20
 ServerAliveInterval 15
 ServerAliveCountMax 4
+Ciphers ^aes128-gcm@openssh.com,aes256-gcm@openssh.com
 `
 	if files["ssh_config"] != wantConfig {
 		t.Errorf("ssh_config is\n%s\nwant\n%s", files["ssh_config"], wantConfig)

@@ -82,7 +82,7 @@ func TestServeLetsAReadingRsyncThrough(t *testing.T) {
 		"rsync --server --sender -lHogDtpAXrSze.iLsfxCIvu --bwlimit=1000 . 1/":                                        "rsync<--server><--sender><-lHogDtpAXrSze.iLsfxCIvu><--bwlimit=1000><.></home/>",
 		"rsync --server --sender -nlHogDtpAXrce.iLsfxCIvu . 2/":                                                       "rsync<--server><--sender><-nlHogDtpAXrce.iLsfxCIvu><.></var/mail/o'dd name $(id)/>",
 		"rsync --server --sender -vlHogDtpre.iLs . 1/":                                                                "rsync<--server><--sender><-vlHogDtpre.iLs><.></home/>",
-		"rsync --server --sender -blHogDtpAXrRe.iLsfxCIvu --backup-dir /x --files-from want-2 --from0 . 2/":           "rsync<--server><--sender><-lHogDtpAXrRe.iLsfxCIvu><--from0><--files-from=DIR/want-2><.></var/mail/o'dd name $(id)/>",
+		"rsync --server --sender -blHogDtpAXrRe.iLsfxCIvu --backup-dir /x --files-from want-2-3 --from0 . 2/":         "rsync<--server><--sender><-lHogDtpAXrRe.iLsfxCIvu><--from0><--files-from=DIR/want-2-3><.></var/mail/o'dd name $(id)/>",
 		"rsync --server --sender -vlHogDtpr . 1/":                                                                     "rsync<--server><--sender><-vlHogDtpr><.></home/>",
 		"rsync --server --sender -lHogDtpre.iLsfxCIvu --compress-choice=zstd --compress-level=1 --log-format=%i . 1/": "rsync<--server><--sender><-lHogDtpre.iLsfxCIvu><--compress-choice=zstd><--compress-level=1><--log-format=%i><.></home/>",
 	}
@@ -110,7 +110,7 @@ func TestServeRefuses(t *testing.T) {
 		good + ". /etc", good + ". ../etc", good + ". 1/../../etc", good + ". 1", good + ". 1//", good + ". 1/.", good + ". 0/", good + ". 3/", good + ". 99999/", good + ". 01/", good + ". -1/", good + ". 1p/",
 		good + ". 1;w/tmp/x", good + ". $(id)", good + ". `reboot`", good + ". *", good + "/etc 1", good + "/ 1", good + ". . 1/", good + "1", good + ".",
 		good + ". 1 2", good + "x . 1/", good + "'-r' . 1/",
-		good + "--remove-source-files . 1/", good + "--remove-sent-files . 1/", good + "--log-file=/etc/x . 1/", good + "--files-from=/etc/shadow . 1/", good + "--files-from want-2 . 1/", good + "--files-from ../want-1 . 1/", good + "--files-from - . 1/", good + "--files-from . 1/", good + "--backup-dir . 1/", "cutover-list", "cutover-list 0", "cutover-list 3", "cutover-list 1 2", "cutover-list /etc", "cutover-want ../x", "cutover-want 99",
+		good + "--remove-source-files . 1/", good + "--remove-sent-files . 1/", good + "--log-file=/etc/x . 1/", good + "--files-from=/etc/shadow . 1/", good + "--files-from want-2-1 . 1/", good + "--files-from want-1 . 1/", good + "--files-from want-1-1/x . 1/", good + "--files-from ../want-1-1 . 1/", good + "--files-from - . 1/", good + "--files-from . 1/", good + "--backup-dir . 1/", "cutover-list", "cutover-list 0", "cutover-list 3", "cutover-list 1 2", "cutover-list /etc", "cutover-want ../x 1", "cutover-want 99 1", "cutover-want 1 0", "cutover-want 1", "cutover-want 1 ../x", "cutover-names 1", "part", "part /tmp ./x", "all /etc", "inside /etc", "cutover-changes 1", "cutover-changes 1 x", "cutover-changes 1 1;id", "cutover-changes 99 1", "cutover-below", "cutover-below 99", "cutover-below 1 2",
 		good + "--copy-unsafe-links . 1/", good + "--copy-links . 1/", good + "--rsync-path=reboot . 1/", good + "--rsh=reboot . 1/", good + "-M--log-file=/x . 1/",
 		good + "--config=/x . 1/", good + "--temp-dir=/etc . 1/", good + "--partial-dir=/etc . 1/", good + "--bwlimit=1;reboot . 1/", good + "--bwlimit= . 1/",
 		good + "--compress-choice=$(reboot) . 1/", good + "--compress-choice=../x . 1/", good + "--filter=merge_/etc/shadow . 1/",
@@ -167,8 +167,8 @@ func TestServeWithRsync(t *testing.T) {
 		"plain":   {},
 		"options": {Compress: true, BandwidthLimit: 100000},
 	} {
-		write(t, filepath.Join(dir, "want-1"), ".\x00./link\x00./a 'file' $(id)\n\x00", 0o644)
-		argv := append(p.rsyncOptions(s), "--from0", "--files-from=:want-1", "--rsh="+rsh, oldAlias+":1/", target+"/")
+		write(t, filepath.Join(dir, "want-1-1"), ".\x00./link\x00./a 'file' $(id)\n\x00", 0o644)
+		argv := append(p.rsyncOptions(s), "--from0", "--files-from=:want-1-1", "--rsh="+rsh, oldAlias+":1/", target+"/")
 		cmd := exec.Command("rsync", argv...) //nolint:gosec // a test's own
 		cmd.Env = append(os.Environ(), "RSYNC_PROTECT_ARGS=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -36,6 +36,7 @@ type survey struct {
 
 type oldHost struct {
 	os        string
+	cpus      int    // 0 where it does not say
 	clock     string // local time as YYYYMMDDhhmmss
 	epoch     int64
 	rsync     rsyncVersion
@@ -56,6 +57,7 @@ type login struct {
 
 type newHost struct {
 	os        string
+	cpus      int // 0 where it does not say
 	rsync     rsyncVersion
 	ssh       string // version text, "" where there is none
 	addresses []netip.Addr
@@ -127,6 +129,8 @@ func (o *oldHost) parse(stdout string, paths int) error {
 		switch what {
 		case "os":
 			o.os = rest
+		case "cpus":
+			o.cpus, _ = strconv.Atoi(rest)
 		case "clock":
 			o.clock = rest
 		case "epoch":
@@ -171,6 +175,8 @@ func (n *newHost) parse(stdout string, paths int) error {
 		switch what {
 		case "os":
 			n.os = rest
+		case "cpus":
+			n.cpus, _ = strconv.Atoi(rest)
 		case "rsync":
 			n.rsync.parse(rest)
 		case "fixed":

@@ -20,6 +20,7 @@ if [ -z "$os" ]; then
 fi
 say os "$os"
 rsync_facts
+say cpus "$(getconf _NPROCESSORS_ONLN 2>/dev/null)"
 if command -v ssh >/dev/null 2>&1 && command -v ssh-keygen >/dev/null 2>&1; then
 	say ssh "$(ssh -V 2>&1 | head -n 1)"
 fi

@@ -27,6 +27,7 @@ if [ -z "$os" ]; then
 	if [ -f /etc/debian_version ]; then os=debian; elif [ -f /etc/redhat-release ]; then os=rhel; fi
 fi
 say os "$os"
+say cpus "$(getconf _NPROCESSORS_ONLN 2>/dev/null)"
 say clock "$(date +%Y%m%d%H%M%S)"
 say epoch "$(date +%s)"
 rsync_facts

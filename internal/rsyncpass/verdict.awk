@@ -7,8 +7,8 @@
 #            not been touched since is as a pass has brought it, also where the
 #            source has changed between its listing and the copying
 #
-# Writes paths into out "/take", those of one directory together, into out
-# "/dirs", and into out "/kept". Prints "count bytes kept".
+# Writes paths into out "/take", those of one directory together, their directories
+# into out "/places", paths into out "/dirs", and into out "/kept". Prints "count bytes kept".
 function split_record(  i) {
 	path = $1
 	for (i = 2; i <= NF - 3; i++) path = path "\t" $i
@@ -57,7 +57,10 @@ part == 1 {
 	take[parent] = take[parent] path "\n"
 }
 END {
-	for (parent in take) printf "%s", take[parent] > (out "/take")
+	for (parent in take) {
+		print parent > (out "/places")
+		printf "%s", take[parent] > (out "/take")
+	}
 	for (path in odd) if (!(path in done)) { kept++; print path > (out "/kept") }
 	printf "%d %.0f %d\n", count, bytes, kept
 }

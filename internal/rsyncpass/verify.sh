@@ -19,7 +19,7 @@ verify() {
 		if [ "$(cat "$here/how")" = changes ]; then
 			what=listed
 			# Directories that only lost a name are in these lists too.
-			cat "$here/quick" "$here/fresh" "$here/sum" "$here/links" "$here/root" 2>/dev/null | sort -u >"$here/asked"
+			cat "$here"/quick-[1-9] "$here/fresh" "$here/sum" "$here/links" "$here/root" 2>/dev/null | sort -u >"$here/asked"
 			if [ ! -s "$here/asked" ]; then
 				say verified "$1" 0 0 0
 				return 0
@@ -28,6 +28,7 @@ verify() {
 		;;
 	checksum)
 		# Before the metadata, so that what changes meanwhile is known to.
+		now_listed "$1" || return 1
 		sums "$1" || return 1
 		;;
 	esac
@@ -45,6 +46,7 @@ verify() {
 		part=sums "$here/badsums" part=differ "$here/differ" >"$here/suspects" || return 1
 	meanwhile=0 differing=0
 	if [ -s "$here/suspects" ]; then
+		now_listed "$1" || return 1
 		# shellcheck disable=SC2046 # two numbers
 		set -- "$1" $(awk -v out="$here" -v coarse="$(cat "$job/coarse")" -f "$job/verify.awk" part=suspects "$here/suspects" \
 			part=unknown "$here/unknown" part=there "$here/there.records" part=here "$here/here.records" part=was "$here/now")
@@ -78,7 +80,7 @@ both() {
 	) 2>"$here/here.said" | tr '\n\0' '\0\n' >"$here/here.records" &
 	local=$!
 	{
-		ssh -F "$job/ssh_config" cutover-old "cutover-verify $1 $2" <"$here/asked.nul" 2>"$work/said"
+		to_old "cutover-verify $1 $2" <"$here/asked.nul" 2>"$work/said"
 		echo "$?" >"$here/code"
 	} | tr '\n\0' '\0\n' >"$here/there.records"
 	wait "$local"
@@ -105,9 +107,11 @@ files() {
 # no earlier one, does not believe in size and time where something is there.
 thorough() {
 	here=$work/$1
-	if [ "$(cat "$job/verify")" != checksum ] || [ "$(cat "$here/how")" = changes ] || [ ! -s "$here/quick" ]; then return 0; fi
+	if [ "$(cat "$job/verify")" != checksum ] || [ "$(cat "$here/how")" = changes ] ; then return 0; fi
 	if [ -n "$(ls -A "$(sed -n "${1}p" "$job/targets")")" ]; then
-		cat "$here/quick" >>"$here/sum" && rm "$here/quick"
+		for part in "$here"/quick-[1-9]; do
+			if [ -s "$part" ]; then cat "$part" >>"$here/sum" && rm "$part"; fi
+		done
 	fi
 }
 
@@ -143,14 +147,15 @@ unknown() {
 # again: its records in the manifest get the mark of those that are not certain.
 doubt() {
 	cut -f2- "$work/$1/differs" >"$work/$1/doubted"
-	gzip -dc "$home/$1.manifest.gz" | awk '
+	last_listing "$1" | awk '
 		BEGIN { FS = OFS = "\t" }
 		part == 1 { doubted[$0] = 1; next }
+		/^cutover-end\t/ { print; next }
 		{
 			path = $1
 			for (i = 2; i <= NF - 9; i++) path = path "\t" $i
 			if (path in doubted && $(NF - 6) !~ /r$/) $(NF - 6) = $(NF - 6) "r"
 			print
 		}' part=1 "$work/$1/doubted" part=2 - | gzip -1 >"$work/$1/manifest.new" &&
-		mv "$work/$1/manifest.new" "$home/$1.manifest.gz"
+		mv "$work/$1/manifest.new" "$home/$1.manifest.gz" && rm -f "$home/$1.since"
 }

@@ -1,0 +1,200 @@
+// Command sync measures passes over large trees on two hosts of the lab, beside
+// the rsync command of the original procedure, rsync -aHAX and tar over ssh in
+// the same run. `make bench-sync` runs it.
+//
+// From the environment: SCALE, how large the trees are (1; 0.01 is enough to
+// try it out); RUNS, how often all take their turns (3); CASES, a part of
+// "small large final", to leave the others out.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-sync:", err)
+		os.Exit(1)
+	}
+}
+
+//go:embed tree.pl
+var treeProgram string
+
+// changes is how many there are between two passes.
+const changes = 500
+
+// comparison is a run of the benchmark.
+type comparison struct {
+	from, to *lab.Host
+	ours     *cutover
+	all      []subject
+	runs     int
+	cases    []*outcome
+}
+
+// outcome is what one case came to: durations of each subject, one a run.
+type outcome struct {
+	label string
+	took  map[string][]time.Duration
+	alone []time.Duration // our passes without Terraform
+	goals map[string]float64
+}
+
+func run(ctx context.Context) (err error) {
+	scale, runs, cases := 1.0, 3, "small large final"
+	if text := os.Getenv("SCALE"); text != "" {
+		if scale, err = strconv.ParseFloat(text, 64); err != nil || scale <= 0 || scale > 10 {
+			return fmt.Errorf("SCALE is %q, and has to be a number above 0", text)
+		}
+	}
+	if text := os.Getenv("RUNS"); text != "" {
+		if runs, err = strconv.Atoi(text); err != nil || runs < 1 {
+			return fmt.Errorf("RUNS is %q, and has to be a number of at least 1", text)
+		}
+	}
+	if text := os.Getenv("CASES"); text != "" {
+		cases = text
+	}
+	work, err := os.MkdirTemp("", "cutover-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	started, err := lab.New(ctx, lab.Options{Progress: step})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, started.Close()) }()
+	b := comparison{runs: runs}
+	if b.from, err = started.StartHost(ctx, "old", lab.SysV); err != nil {
+		return err
+	}
+	if b.to, err = started.StartHost(ctx, "new", lab.Trixie); err != nil {
+		return err
+	}
+	if err := introduce(ctx, started, b.from, b.to); err != nil {
+		return err
+	}
+	step("building the provider")
+	if b.ours, err = newCutover(ctx, started, b.from, b.to, work); err != nil {
+		return err
+	}
+	b.all = append([]subject{b.ours}, others(b.to)...)
+
+	for _, each := range strings.Fields(cases) {
+		switch each {
+		case "small":
+			err = b.small(ctx, scale)
+		case "large":
+			err = b.large(ctx, scale)
+		case "final":
+			err = b.final(ctx, scale)
+		default:
+			err = fmt.Errorf("there is no case %q", each)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return b.report()
+}
+
+// turn is the order of a run: each time another subject comes first.
+func turn(subjects []subject, run int) []subject {
+	at := run % len(subjects)
+	return append(append([]subject{}, subjects[at:]...), subjects[:at]...)
+}
+
+func (b *comparison) begin(label string, goals map[string]float64) *outcome {
+	o := &outcome{label: label, took: map[string][]time.Duration{}, goals: goals}
+	b.cases = append(b.cases, o)
+	return o
+}
+
+// measure has one subject bring the source to its own target, and looks at what
+// is there then.
+func (b *comparison) measure(ctx context.Context, o *outcome, s subject, source string, final bool) error {
+	// What others have written is on the disk before the next one starts.
+	if err := b.settle(ctx); err != nil {
+		return err
+	}
+	b.ours.passes = nil
+	took, err := s.bring(ctx, source, targetOf(s, source), final)
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", o.label, s.name(), err)
+	}
+	step("%s: %s: %.1f s", o.label, s.name(), took.Seconds())
+	o.took[s.name()] = append(o.took[s.name()], took)
+	o.alone = append(o.alone, b.ours.passes...)
+	if err := b.check(ctx, source, targetOf(s, source), s.exact()); err != nil {
+		return fmt.Errorf("%s: %s: %w", o.label, s.name(), err)
+	}
+	return nil
+}
+
+func (b *comparison) settle(ctx context.Context) error {
+	_, err := b.to.Run(ctx, "sync")
+	return err
+}
+
+func (b *comparison) tree(ctx context.Context, arguments ...string) error {
+	_, err := b.from.RunInput(ctx, treeProgram, append([]string{"perl", "-"}, arguments...)...)
+	return err
+}
+
+func (b *comparison) remove(ctx context.Context, host *lab.Host, directory string) error {
+	_, err := host.Run(ctx, "rm", "-rf", directory)
+	return err
+}
+
+func targetOf(s subject, source string) string {
+	return source + "-" + strings.NewReplacer(" ", "", "|", "-").Replace(s.name())
+}
+
+// listing is all of a tree that every subject keeps.
+const listing = `cd "$1" && find . ! -name . \( -type f -printf '%p %y %m %s %T@\n' -o -type d -printf '%p %y %m\n' \) | LC_ALL=C sort >/root/bench.list
+	wc -l </root/bench.list; sha256sum </root/bench.list`
+
+// check compares the trees. A subject that is not exact keeps what is gone on
+// the old host; then there are at least as many entries.
+func (b *comparison) check(ctx context.Context, source, target string, exact bool) error {
+	there, err := b.from.Run(ctx, "sh", "-c", listing, "sh", source)
+	if err != nil {
+		return err
+	}
+	here, err := b.to.Run(ctx, "sh", "-c", listing, "sh", target)
+	if err != nil {
+		return err
+	}
+	var want, got int
+	if _, err := fmt.Sscan(there, &want); err != nil {
+		return err
+	}
+	if _, err := fmt.Sscan(here, &got); err != nil {
+		return err
+	}
+	if exact && there != here || got < want {
+		return fmt.Errorf("the trees are not the same: %d entries, %d in the copy", want, got)
+	}
+	return nil
+}
+
+var began = time.Now()
+
+func step(format string, args ...any) {
+	fmt.Printf("  [%4.0f s] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/bench"
+)
+
+// memoryGoal is what the provider may have in memory at the most, in KiB.
+const memoryGoal = 100 << 10
+
+// report prints the table, of medians, and leaves the figures behind. It fails
+// where a goal is not met.
+func (b *comparison) report() error {
+	columns := []string{nameOurs, nameOriginal, nameArchive, nameTar, nameFind}
+	fmt.Printf("\nMedians of the runs (%d of each, taken in turns; %s), and in brackets how many times as fast cutover is.\n"+
+		"cutover is a whole apply by the CLI. Nothing is dropped from the caches. Only cutover takes away what is gone.\n\n", b.runs, b.ours.version)
+	fmt.Printf("| case | %s |\n|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---:|", len(columns)))
+	var list []bench.Figure
+	var missed []string
+	for _, o := range b.cases {
+		ours := bench.Median(o.took[nameOurs])
+		cells := []string{o.label}
+		for _, name := range columns {
+			if len(o.took[name]) == 0 {
+				cells = append(cells, "")
+				continue
+			}
+			took := bench.Median(o.took[name])
+			list = append(list, bench.Figure{Case: o.label, Subject: name, Metric: "duration", Value: took.Seconds(), Unit: "s"})
+			if name == nameOurs {
+				cells = append(cells, fmt.Sprintf("%.1f s", took.Seconds()))
+				continue
+			}
+			ratio := took.Seconds() / ours.Seconds()
+			cells = append(cells, fmt.Sprintf("%.1f s (%.2g)", took.Seconds(), ratio))
+			list = append(list, bench.Figure{Case: o.label, Subject: nameOurs, Metric: "ratio to " + name, Value: ratio, Unit: "times faster"})
+			if goal := o.goals[name]; ratio < goal {
+				missed = append(missed, fmt.Sprintf("%s: %.2f times as fast as %s, and should be %.1f times", o.label, ratio, name, goal))
+			}
+		}
+		list = append(list, bench.Figure{Case: o.label, Subject: nameOurs, Metric: "duration of the pass alone", Value: bench.Median(o.alone).Round(time.Second / 10).Seconds(), Unit: "s"})
+		fmt.Printf("| %s |\n", strings.Join(cells, " | "))
+	}
+	fmt.Printf("\nOf these, the pass alone, without Terraform, took by its own attributes:\n")
+	for _, o := range b.cases {
+		fmt.Printf("  %s: %.1f s\n", o.label, bench.Median(o.alone).Seconds())
+	}
+	fmt.Printf("The provider's process had at most %.0f MiB in memory.\n", float64(b.ours.memory)/1024)
+	list = append(list, bench.Figure{Case: "all", Subject: nameOurs, Metric: "memory of the provider", Value: float64(b.ours.memory) / 1024, Unit: "MiB"})
+	name, err := bench.Write("bench-sync", list)
+	if err != nil {
+		return err
+	}
+	fmt.Println("Figures:", name)
+	if b.ours.memory > memoryGoal {
+		missed = append(missed, "the provider had more than 100 MiB in memory")
+	}
+	if len(missed) > 0 {
+		return fmt.Errorf("goals that were missed:\n  %s", strings.Join(missed, "\n  "))
+	}
+	return nil
+}
