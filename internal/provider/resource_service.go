@@ -113,8 +113,9 @@ func serviceSchema(ctx context.Context) schema.Schema {
 			},
 			"on_destroy": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(leaveService),
-				MarkdownDescription: "`leave` leaves the service as it is then; `restore` puts back what was found when the resource was created. Default: `leave`.",
-				Validators:          []validator.String{stringvalidator.OneOf(leaveService, restoreService)},
+				MarkdownDescription: "`leave` leaves the service as it is then; `restore` puts back what was found when the resource was created, " +
+					"which the host itself keeps in `/var/lib/cutover` until then, in case Terraform is killed before it has. Default: `leave`.",
+				Validators: []validator.String{stringvalidator.OneOf(leaveService, restoreService)},
 			},
 			"init": schema.StringAttribute{
 				Computed:            true,
@@ -214,11 +215,15 @@ func createService(ctx context.Context, r *request[serviceModel], plan *serviceM
 	if err != nil {
 		return onService(err)
 	}
-	if err := plan.remember(ctx, found); err != nil {
+	before := found.Before()
+	if err := plan.remember(ctx, before); err != nil {
 		return err
 	}
 	r.identify(*plan) // what was found is not to be forgotten
 	want := plan.wanted(ctx)
+	if plan.OnDestroy.ValueString() == restoreService {
+		want.Remember = &before // not even where Terraform is killed
+	}
 	if want.Met(found) {
 		return nil
 	}
@@ -274,6 +279,7 @@ func updateService(ctx context.Context, r *request[serviceModel], prior, plan *s
 	}
 	want := plan.wanted(ctx)
 	want.Restart = !plan.RestartOn.Equal(prior.RestartOn)
+	want.Forget = plan.OnDestroy.ValueString() != restoreService && prior.OnDestroy.ValueString() == restoreService
 	return onService(plan.set(ctx, r, services, want))
 }
 
@@ -285,7 +291,7 @@ func deleteService(ctx context.Context, r *request[serviceModel], state *service
 	if err != nil {
 		return err
 	}
-	back := service.Want{Triggers: state.triggers(ctx), Restore: true, Drain: state.Drain.ValueBool()}
+	back := service.Want{Triggers: state.triggers(ctx), Restore: true, Drain: state.Drain.ValueBool(), Forget: true}
 	if !state.Running.IsNull() {
 		back.Running = state.FoundRunning.ValueBoolPointer()
 	}

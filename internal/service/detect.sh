@@ -28,6 +28,7 @@ describe() { # NAME
 		echo "running $(yes_or_no "${init}_running")"
 		echo "enabled $(yes_or_no "${init}_enabled")"
 		"${init}_words"
+		sed 's/^/found /' "/var/lib/cutover/service-$1" 2>/dev/null
 	else
 		"${init}_known" | sed 's/^/known /'
 		echo unknown

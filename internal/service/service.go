@@ -28,6 +28,9 @@ type State struct {
 	// Queued is, of a mail server that Set has stopped and drained, how many
 	// messages it has accepted and could not deliver.
 	Queued int
+	// Found is what was found before a change that asked to remember it; nil
+	// where the host remembers nothing.
+	Found *State
 }
 
 // Trigger is a unit that starts a service.
@@ -51,6 +54,10 @@ type Want struct {
 	// Restore puts them back also where the service itself is not to run, as
 	// they are found where nobody has called it yet.
 	Restore bool
+	// Remember has the host keep what was found before the first change, Forget
+	// drops that.
+	Remember *State
+	Forget   bool
 }
 
 // Met reports whether a service is as wanted already. Of one that is to be
@@ -66,6 +73,40 @@ func (w Want) Met(s State) bool {
 		}
 	}
 	return true
+}
+
+// Before is what a service did before anything was changed: what the host
+// remembers, or else what it does now.
+func (s State) Before() State {
+	if s.Found == nil {
+		return s
+	}
+	found := *s.Found
+	found.Name, found.Init = s.Name, s.Init
+	return found
+}
+
+// memory is what set.sh has the host remember, in describe's words.
+func (w Want) memory() string {
+	switch {
+	case w.Forget:
+		return "forget"
+	case w.Remember == nil:
+		return none
+	}
+	word := map[bool]string{true: "yes", false: "no"}
+	lines := []string{"running " + word[w.Remember.Running], "enabled " + word[w.Remember.Enabled]}
+	for _, t := range w.Remember.Triggers {
+		line := "trigger " + t.Unit
+		if t.Active {
+			line += " active"
+		}
+		if t.Enabled {
+			line += " enabled"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // UnknownError is the error for a service that the host does not have.
@@ -131,6 +172,13 @@ func parseStates(hostName, out string, wanted []string) ([]State, []error, error
 
 func parseState(lines []string) (s State, known []string, exists bool) {
 	exists = true
+	var found []string
+	defer func() {
+		if found != nil {
+			before, _, _ := parseState(found)
+			s.Found = &before
+		}
+	}()
 	for _, line := range lines {
 		word, rest, _ := strings.Cut(line, " ")
 		switch word {
@@ -138,6 +186,8 @@ func parseState(lines []string) (s State, known []string, exists bool) {
 			exists = false
 		case "known":
 			known = append(known, rest)
+		case "found":
+			found = append(found, rest)
 		case "running":
 			s.Running = rest == "yes"
 		case "enabled":

@@ -20,7 +20,7 @@ func TestReadsOfTheSameMomentShareARoundTrip(t *testing.T) {
 	services := NewServices(fake)
 	fake.Expect("service/read.sh").WithStdin("dovecot\n").Prints("init systemd\n" + dovecot)
 	got, err := services.Read(t.Context(), "dovecot")
-	want := State{"dovecot", "systemd", true, false, "active (running), disabled", []Trigger{{"dovecot.socket", true, true}, {"dovecot.path", false, false}}, 0}
+	want := State{"dovecot", "systemd", true, false, "active (running), disabled", []Trigger{{"dovecot.socket", true, true}, {"dovecot.path", false, false}}, 0, nil}
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, %v\nwant %v", got, err, want)
 	}
@@ -53,7 +53,7 @@ func TestUnknownServiceNamesSimilarOnes(t *testing.T) {
 			t.Errorf("%s: %v, want %s first", name, err, want)
 		}
 	}
-	fake.Expect("service/set.sh zzz yes - - 60 - - -").Prints("init systemd\nservice zzz\n" + known + "end zzz\n")
+	fake.Expect("service/set.sh zzz yes - - 60 - - - -").Prints("init systemd\nservice zzz\n" + known + "end zzz\n")
 	var unknown *UnknownError
 	if _, err := NewServices(fake).Set(t.Context(), "zzz", Want{Running: ptr(true)}); !errors.As(err, &unknown) || len(unknown.Similar) != 0 {
 		t.Errorf("zzz: %v", err)
@@ -66,13 +66,13 @@ func TestSetGivesItsScriptTheWholeWish(t *testing.T) {
 		want    Want
 		command string
 	}{
-		{Want{}, "service/set.sh dovecot - - - 60 - - -"},
-		{Want{Running: ptr(false), Enabled: ptr(false), Triggers: triggers}, "service/set.sh dovecot no no - 60 - - -"},
-		{Want{Running: ptr(true), Triggers: triggers}, "service/set.sh dovecot yes - - 60 a.socket,c.path - -"},
-		{Want{Enabled: ptr(true), Triggers: triggers}, "service/set.sh dovecot - yes - 60 - b.socket,c.path -"},
-		{Want{Running: ptr(false), Enabled: ptr(false), Triggers: triggers, Restore: true}, "service/set.sh dovecot no no - 60 a.socket,c.path b.socket,c.path -"},
-		{Want{Running: ptr(true), Restart: true}, "service/set.sh dovecot yes - yes 60 - - -"},
-		{Want{Running: ptr(false), Drain: true}, "service/set.sh dovecot no - - 60 - - yes"},
+		{Want{}, "service/set.sh dovecot - - - 60 - - - -"},
+		{Want{Running: ptr(false), Enabled: ptr(false), Triggers: triggers}, "service/set.sh dovecot no no - 60 - - - -"},
+		{Want{Running: ptr(true), Triggers: triggers}, "service/set.sh dovecot yes - - 60 a.socket,c.path - - -"},
+		{Want{Enabled: ptr(true), Triggers: triggers}, "service/set.sh dovecot - yes - 60 - b.socket,c.path - -"},
+		{Want{Running: ptr(false), Enabled: ptr(false), Triggers: triggers, Restore: true}, "service/set.sh dovecot no no - 60 a.socket,c.path b.socket,c.path - -"},
+		{Want{Running: ptr(true), Restart: true}, "service/set.sh dovecot yes - yes 60 - - - -"},
+		{Want{Running: ptr(false), Drain: true}, "service/set.sh dovecot no - - 60 - - yes -"},
 	} {
 		fake := hosttest.New(t)
 		fake.Expect(c.command).Prints("init systemd\n" + dovecot)
@@ -106,14 +106,32 @@ func TestWhatIsMetAlready(t *testing.T) {
 	}
 }
 
+func TestWhatWasFoundIsRemembered(t *testing.T) {
+	fake := hosttest.New(t)
+	found := State{Running: true, Triggers: []Trigger{{"a.socket", true, false}}}
+	fake.Expect("service/set.sh dovecot no - - 60 - - - 'running yes\nenabled no\ntrigger a.socket active'").
+		Prints("init systemd\nservice dovecot\nrunning no\nenabled no\nfound running yes\nfound enabled no\nfound trigger a.socket active\nend dovecot\n")
+	after, err := NewServices(fake).Set(t.Context(), "dovecot", Want{Running: ptr(false), Remember: &found})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := after.Before(); !before.Running || before.Enabled || len(before.Triggers) != 1 || before.Name != "dovecot" || before.Init != "systemd" {
+		t.Errorf("before it: %+v", before)
+	}
+	fake.Expect("service/set.sh dovecot yes - - 60 - - - forget").Prints("init systemd\n" + dovecot)
+	if s, err := NewServices(fake).Set(t.Context(), "dovecot", Want{Running: ptr(true), Forget: true}); err != nil || s.Found != nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestUndeliveredMailIsCounted(t *testing.T) {
 	fake := hosttest.New(t)
-	fake.Expect("service/set.sh dovecot no - - 60 - - yes").Prints("init sysv\nqueued 12\n" + dovecot)
+	fake.Expect("service/set.sh dovecot no - - 60 - - yes -").Prints("init sysv\nqueued 12\n" + dovecot)
 	if s, err := NewServices(fake).Set(t.Context(), "dovecot", Want{Running: ptr(false), Drain: true}); err != nil || s.Queued != 12 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	for _, out := range []string{"init sysv\n", "init sysv\nqueued many\n" + dovecot, "init sysv\nqueued 1\n"} {
-		fake.Expect("service/set.sh dovecot no - - 60 - - yes").Prints(out)
+		fake.Expect("service/set.sh dovecot no - - 60 - - yes -").Prints(out)
 		if s, err := NewServices(fake).Set(t.Context(), "dovecot", Want{Running: ptr(false), Drain: true}); err == nil {
 			t.Errorf("%q was read as %+v", out, s)
 		}
@@ -122,7 +140,7 @@ func TestUndeliveredMailIsCounted(t *testing.T) {
 
 func TestFailedStartHasItsWords(t *testing.T) {
 	fake := hosttest.New(t)
-	fake.Expect("service/set.sh dovecot yes - - 60 - - -").Exits(1, "doveconf: Fatal: line 7\ndovecot could not be started.\n")
+	fake.Expect("service/set.sh dovecot yes - - 60 - - - -").Exits(1, "doveconf: Fatal: line 7\ndovecot could not be started.\n")
 	_, err := NewServices(fake).Set(t.Context(), "dovecot", Want{Running: ptr(true)})
 	var exit *host.ExitError
 	if !errors.As(err, &exit) || !strings.Contains(err.Error(), "line 7") {

@@ -111,7 +111,7 @@ func (s *Services) Set(ctx context.Context, name string, w Want) (State, error) 
 		name, yesOrNo(w.Running), yesOrNo(w.Enabled), restart, strconv.Itoa(int(patience.Seconds())),
 		w.units(w.Running, func(t Trigger) bool { return t.Active }),
 		w.units(w.Enabled, func(t Trigger) bool { return t.Enabled }),
-		drain,
+		drain, w.memory(),
 	))
 	if err != nil {
 		return State{}, err

@@ -4,10 +4,11 @@
 # with it, or -. Those of a service that is to be stopped or disabled are what
 # had been found beside it: a socket that waits. Last DRAIN, yes or -: whether a
 # mail server that is stopped delivers first; then "queued NUMBER" says how many
-# messages it has not.
+# messages it has not. Then what was found before the first change, as describe
+# says it, to be remembered here; "forget" it; or -.
 # shellcheck disable=SC2154 # $init comes from detect.sh
 
-name=$1 running=$2 enabled=$3 restart=$4 patience=$5 drain=$8
+name=$1 running=$2 enabled=$3 restart=$4 patience=$5 drain=$8 found=$9
 start_along=$(printf '%s\n' "${6#-}" | tr , ' ')
 enable_along=$(printf '%s\n' "${7#-}" | tr , ' ')
 echo "init $init"
@@ -16,6 +17,16 @@ if ! "${init}_exists"; then
 	describe "$name"
 	exit 0
 fi
+
+# Terraform may be killed before it has written down what it found.
+memory=/var/lib/cutover/service-$name
+case $found in
+- | forget) ;;
+*)
+	mkdir -p /var/lib/cutover
+	printf '%s\n' "$found" >"$memory.new" && mv "$memory.new" "$memory" || exit 1
+	;;
+esac
 
 give_up() { # MESSAGE
 	"${init}_explain" >&2
@@ -87,5 +98,9 @@ if [ "$running" = yes ]; then
 		sleep 1
 		"${init}_running" || give_up "$name was started, but ended at once."
 	fi
+fi
+if [ "$found" = forget ]; then
+	rm -f "$memory"
+	rmdir /var/lib/cutover 2>/dev/null || :
 fi
 describe "$name"

@@ -92,7 +92,9 @@ func (t Tunnel) tryRelaysAndWay(ctx context.Context, from, to host.Host, init st
 	}
 	if err := t.tryLogin(ctx, from, to); err != nil {
 		cancel()
-		<-answered
+		if <-answered == nil {
+			return nil // in this moment
+		}
 		return err
 	}
 	return <-answered

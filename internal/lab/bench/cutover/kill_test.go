@@ -60,6 +60,10 @@ func TestAccKilledCutover(t *testing.T) {
 	if _, err := p.tf.Run(ctx, nil, append([]string{"plan", "-input=false", "-detailed-exitcode", "-var", "phase=cutover"}, p.arguments...)...); err != nil {
 		t.Errorf("a plan after it is not empty: %v", err)
 	}
+	// Back a phase, the old services serve again: what was found before the kill
+	// is not forgotten.
+	must(t, p.rehearse(ctx))
+	must(t, h.old.WaitPorts(ctx, relayed...))
 }
 
 // longestCutover is about how long a small host's takes from its hold to its

@@ -65,6 +65,17 @@ func report(files int, verdicts map[string][]verdict) error {
 		}
 		fmt.Println(" |")
 	}
+	var longest []float64
+	for _, subject := range []string{ours, theirs} {
+		var values []float64
+		for _, v := range verdicts[subject] {
+			values = append(values, v.longestGap().Seconds())
+		}
+		longest = append(longest, bench.MedianOf(values))
+	}
+	ratio := longest[1] / longest[0]
+	figures = append(figures, bench.Figure{Case: "cutover under load", Subject: ours, Metric: "without service, " + theirs + " to it", Value: ratio, Unit: "times as long"})
+	fmt.Printf("\nBy hand, the port that was longest without service was so %.1f times as long.\n", ratio)
 	acked := 0
 	for _, v := range verdicts[ours] {
 		acked += v.acked
@@ -75,13 +86,16 @@ func report(files int, verdicts map[string][]verdict) error {
 		return err
 	}
 	fmt.Println("Figures:", name)
-	return goals(verdicts)
+	return goals(verdicts, ratio)
 }
 
 // goals says what is not as it has to be.
-func goals(verdicts map[string][]verdict) error {
+func goals(verdicts map[string][]verdict, ratio float64) error {
 	var missed []error
 	miss := func(format string, args ...any) { missed = append(missed, fmt.Errorf(format, args...)) }
+	if ratio < 2 && len(verdicts[theirs]) > 0 {
+		miss("by hand it took %.1f times as long, and should twice", ratio)
+	}
 	for n, v := range verdicts[ours] {
 		if v.outcomes[refused] > 0 {
 			miss("run %d: %d connections were refused", n+1, v.outcomes[refused])

@@ -106,6 +106,15 @@ func (f found) place(id string) string {
 	return "nowhere"
 }
 
+// longestGap is the longest time without service at a port.
+func (v verdict) longestGap() time.Duration {
+	var longest time.Duration
+	for _, gap := range v.gaps {
+		longest = max(longest, gap)
+	}
+	return longest
+}
+
 func (v verdict) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d served", v.outcomes[served])

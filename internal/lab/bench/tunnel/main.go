@@ -37,17 +37,20 @@ func main() {
 
 // way is a way to the web server of the new host.
 type way struct {
+	name    string
 	subject string // as the figures call it
-	title   string // as the table does
+	detail  string // what their case says more of it
+	title   string // as the table calls it
 	host    *lab.Host
 	port    int
 }
 
+// Names of the ways.
 const (
-	direct  = "direct"
-	byHand  = "ssh -g -L"
-	forward = "cutover, forward"
-	through = "cutover, transparent"
+	direct      = "direct"
+	byHand      = "ssh -g -L"
+	forward     = "forward"
+	transparent = "transparent"
 )
 
 func run(ctx context.Context) (err error) {
@@ -74,7 +77,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 
-	took := map[string]map[string][]float64{} // figures by subject and metric
+	took := map[string]map[string][]float64{} // figures by way and metric
 	for n := range sizes["RUNS"] {
 		step("run %d of %d", n+1, sizes["RUNS"])
 		for _, m := range metrics {
@@ -85,10 +88,10 @@ func run(ctx context.Context) (err error) {
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", w.title, m.name, err)
 				}
-				if took[w.subject] == nil {
-					took[w.subject] = map[string][]float64{}
+				if took[w.name] == nil {
+					took[w.name] = map[string][]float64{}
 				}
-				took[w.subject][m.name] = append(took[w.subject][m.name], value)
+				took[w.name][m.name] = append(took[w.name][m.name], value)
 			}
 		}
 	}
@@ -138,10 +141,10 @@ func set(ctx context.Context, started *lab.Lab, work string) ([]way, *lab.Client
 		return nil, nil, err
 	}
 	return []way{
-		{"direct", "directly to the new host", fresh, 80},
-		{byHand, "`ssh -g -L` by hand", old, 8001},
-		{forward, "cutover, forward mode", old, 8002},
-		{through, "cutover, transparent mode", old, 8003},
+		{direct, direct, "", "directly to the new host", fresh, 80},
+		{byHand, byHand, "", "`ssh -g -L` by hand", old, 8001},
+		{forward, "cutover", ", forward mode", "cutover, forward mode", old, 8002},
+		{transparent, "cutover", ", transparent mode", "cutover, transparent mode", old, 8003},
 	}, client, old.WaitPorts(ctx, 8001, 8002)
 }
 
@@ -154,34 +157,36 @@ func report(ways []way, took map[string]map[string][]float64) error {
 	}
 	fmt.Printf(" |\n|---|%s\n", strings.Repeat("---:|", len(metrics)))
 	var figures []bench.Figure
-	median := func(subject, metric string) float64 { return bench.MedianOf(took[subject][metric]) }
+	median := func(name, metric string) float64 { return bench.MedianOf(took[name][metric]) }
 	for _, w := range ways {
 		fmt.Printf("| %s", w.title)
 		for _, m := range metrics {
-			fmt.Printf(" | "+m.format, median(w.subject, m.name))
-			figures = append(figures, bench.Figure{Case: m.name, Subject: w.subject, Metric: m.metric, Value: median(w.subject, m.name), Unit: m.unit})
+			fmt.Printf(" | "+m.format, median(w.name, m.name))
+			figures = append(figures, bench.Figure{Case: m.name + w.detail, Subject: w.subject, Metric: m.metric, Value: median(w.name, m.name), Unit: m.unit})
 		}
 		fmt.Println(" |")
 	}
-	ratio := func(one, other, metric string) float64 { return median(one, metric) / median(other, metric) }
-	hand, slow := ratio(forward, byHand, throughOne), ratio(through, forward, throughOne)
-	figures = append(figures,
-		bench.Figure{Case: throughOne, Subject: forward, Metric: "ratio to " + byHand, Value: hand, Unit: "times as fast"},
-		bench.Figure{Case: throughOne, Subject: through, Metric: "ratio to " + forward, Value: slow, Unit: "times as fast"})
-	fmt.Printf("\nForward mode carries %.2f times what the hand-run tunnel does over one connection; transparent mode %.2f times what forward mode does.\n", hand, slow)
+	var missed []error
+	fmt.Println()
+	for _, metric := range []string{throughOne, throughMany} {
+		hand := median(forward, metric) / median(byHand, metric)
+		slow := median(transparent, metric) / median(forward, metric)
+		figures = append(figures,
+			bench.Figure{Case: metric + ", forward mode", Subject: "cutover", Metric: "ratio to " + byHand, Value: hand, Unit: "times as fast"},
+			bench.Figure{Case: metric + ", transparent mode", Subject: "cutover", Metric: "ratio to forward mode", Value: slow, Unit: "times as fast"})
+		fmt.Printf("Over %s, forward mode carries %.2f times what the hand-run tunnel does; transparent mode %.2f times what forward mode does.\n", metric, hand, slow)
+		if hand < 0.9 { // closer than that is noise, on a machine that has others to serve
+			missed = append(missed, fmt.Errorf("over %s forward mode is slower than the hand-run tunnel: %.2f times as fast", metric, hand))
+		}
+		if slow < 0.1 {
+			missed = append(missed, fmt.Errorf("over %s transparent mode is %.2f times as fast as forward mode, and should be 0.1 times", metric, slow))
+		}
+	}
 	name, err := bench.Write("bench-tunnel", figures)
 	if err != nil {
 		return err
 	}
 	fmt.Println("Figures:", name)
-	var missed []error
-	// The two are one program with two ciphers; what is within the noise is as fast.
-	if hand < 0.95 {
-		missed = append(missed, fmt.Errorf("forward mode is slower than the hand-run tunnel: %.2f times as fast", hand))
-	}
-	if slow < 0.1 {
-		missed = append(missed, fmt.Errorf("transparent mode is %.2f times as fast as forward mode, and should be 0.1 times", slow))
-	}
 	return errors.Join(missed...)
 }
 

@@ -24,11 +24,15 @@ type metric struct {
 	measure      func(ctx context.Context, client *lab.Client, w way, lasting time.Duration) (float64, error)
 }
 
-const throughOne = "one connection"
+// Names of the metrics that the modes are compared by.
+const (
+	throughOne  = "one connection"
+	throughMany = "50 connections"
+)
 
 var metrics = []metric{
 	{throughOne, "one connection", "throughput", "Gbit/s", "%.2f Gbit/s", throughput(1)},
-	{"50 connections", "50 connections", "throughput", "Gbit/s", "%.2f Gbit/s", throughput(50)},
+	{throughMany, "50 connections", "throughput", "Gbit/s", "%.2f Gbit/s", throughput(50)},
 	{"50 clients", "requests of 50 clients", "requests per second", "1/s", "%.0f/s", requests},
 	{"one client", "latency", "median of an answer over an open connection", "ms", "%.2f ms", latency},
 	{"new connection", "with a new connection", "median of connection and answer", "ms", "%.2f ms", connecting},
