@@ -39,7 +39,11 @@ part == 1 {
 {
 	if (NF == 10) { path = $1; type = $2; number = $3 }
 	else take_apart()
-	up = path == "." ? "" : parent(path)
+	# Most have the same parent as the one before.
+	if (index(path, above) != 1 || index(substr(path, length(above) + 1), "/")) {
+		up = path == "." ? "" : parent(path)
+		above = up "/"
+	}
 	if (up in gone || up in inode && !(up in same)) { drop(); next }
 	if (path in listed) {
 		if (type == "d" && inode[path] == number) {

@@ -17,7 +17,7 @@ func (b *comparison) report() error {
 	columns := []string{nameOurs, nameOriginal, nameArchive, nameTar, nameFind}
 	fmt.Printf("\nMedians of the runs (%d of each, taken in turns; %s), and in brackets how many times as fast cutover is.\n"+
 		"cutover is a whole apply by the CLI. Nothing is dropped from the caches. Only cutover takes away what is gone.\n\n", b.runs, b.ours.version)
-	fmt.Printf("| case | %s |\n|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---:|", len(columns)))
+	fmt.Printf("| case | %s |\n|---|%s\n", strings.ReplaceAll(strings.ReplaceAll(strings.Join(columns, "\t"), "|", `\|`), "\t", " | "), strings.Repeat("---:|", len(columns)))
 	var list []bench.Figure
 	var missed []string
 	for _, o := range b.cases {

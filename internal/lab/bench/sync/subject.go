@@ -163,7 +163,10 @@ func (c *cutover) ofState(target string) (time.Duration, error) {
 	var state struct {
 		Resources []struct {
 			Instances []struct {
-				Attributes struct{ Duration int64 }
+				Attributes struct {
+					Duration int64
+					PerPath  []struct{ Listing string } `json:"per_path"`
+				}
 			}
 		}
 	}
@@ -172,6 +175,9 @@ func (c *cutover) ofState(target string) (time.Duration, error) {
 	}
 	if len(state.Resources) != 1 || len(state.Resources[0].Instances) != 1 {
 		return 0, errors.New("the state has no pass")
+	}
+	for _, each := range state.Resources[0].Instances[0].Attributes.PerPath {
+		step("it listed: %s", each.Listing)
 	}
 	return time.Duration(state.Resources[0].Instances[0].Attributes.Duration) * time.Second, nil
 }
