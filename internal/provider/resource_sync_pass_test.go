@@ -395,7 +395,7 @@ func init() {
 		if to, err = pool.Host("new"); err == nil {
 			_, err = rsyncpass.Run(context.Background(), from, to, rsyncpass.Pass{
 				ID: "stray", Paths: []rsyncpass.Path{{Source: "/srv/pass data"}, {Source: "/srv/second"}},
-				Excludes: []string{"*.tmp", "/staying"}, BandwidthLimit: 800, Delete: "trash", UnknownOwners: "fail", Verify: "changed",
+				Excludes: []string{"*.tmp", "/staying"}, BandwidthLimit: 800, Delete: "trash", UnknownOwners: "fail", Verify: "changed", Route: "direct",
 			}, nil)
 		}
 	}
