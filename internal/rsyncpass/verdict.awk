@@ -24,7 +24,8 @@ part == 1 {
 	ctime = $NF
 	sub(/\t[^\t]*$/, "")
 	split_record()
-	if (ctime + 0 <= last + 0) untouched[path] = 1
+	# Not where the times are equal: a change in the same tick of the clock has no other.
+	if (ctime + 0 < last + 0) untouched[path] = 1
 	types[path] = type; sizes[path] = size; times[path] = mtime
 	next
 }
