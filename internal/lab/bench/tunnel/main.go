@@ -1,6 +1,7 @@
 // Command tunnel measures what the ways to the new host cost those who still
 // call the old one: a hand-run `ssh -g -L`, cutover's forward mode and its
-// transparent mode, and beside them the direct way. `make bench-tunnel` runs it.
+// transparent mode, each initiated by either host, and beside them the direct
+// way. `make bench-tunnel` runs it.
 //
 // Apache of the new host answers. From the environment: RUNS, how often all take
 // their turns (5); SECONDS, how long one figure is measured each time (3).
@@ -51,6 +52,8 @@ const (
 	byHand      = "ssh -g -L"
 	forward     = "forward"
 	transparent = "transparent"
+	fromNew     = "forward, from new"
+	newOver     = "transparent, from new"
 )
 
 func run(ctx context.Context) (err error) {
@@ -145,7 +148,9 @@ func set(ctx context.Context, started *lab.Lab, work string) ([]way, *lab.Client
 		{byHand, byHand, "", "`ssh -g -L` by hand", old, 8001},
 		{forward, "cutover", ", forward mode", "cutover, forward mode", old, 8002},
 		{transparent, "cutover", ", transparent mode", "cutover, transparent mode", old, 8003},
-	}, client, old.WaitPorts(ctx, 8001, 8002)
+		{fromNew, "cutover", ", forward mode, initiated by the new host", "cutover, forward mode, initiated by the new host", old, 8004},
+		{newOver, "cutover", ", transparent mode, initiated by the new host", "cutover, transparent mode, initiated by the new host", old, 8005},
+	}, client, old.WaitPorts(ctx, 8001, 8002, 8004)
 }
 
 // report prints the table, of medians, and leaves the figures behind.

@@ -29,3 +29,20 @@ resource "cutover_forwarding_tunnel" "transparent" {
   to       = "new"
   forwards = [{ listen_port = 8003, target_port = 80 }]
 }
+
+resource "cutover_forwarding_tunnel" "forward_from_new" {
+  name          = "forward-from-new"
+  initiate_from = "new"
+  from          = "old"
+  to            = "new"
+  forwards      = [{ listen_port = 8004, target_port = 80 }]
+}
+
+resource "cutover_forwarding_tunnel" "transparent_from_new" {
+  name          = "transparent-from-new"
+  mode          = "transparent"
+  initiate_from = "new"
+  from          = "old"
+  to            = "new"
+  forwards      = [{ listen_port = 8005, target_port = 80 }]
+}
