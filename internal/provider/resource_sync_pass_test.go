@@ -356,7 +356,7 @@ func TestAccSyncPassInterrupted(t *testing.T) {
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{
 				{
-					Config:      passConfig(w, name, "  bandwidth_limit = 100\n  timeouts = { create = \"8s\" }"),
+					Config:      passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]\n  bandwidth_limit = 100\n  timeouts = { create = \"8s\" }"),
 					ExpectError: regexp.MustCompile(`(?s)was cancelled while it\s+copied.*time allowed for it is over`),
 				},
 				{

@@ -3,8 +3,9 @@
 #
 # In $home are for each path, by its number: N.manifest.gz, the listing of the
 # last pass; N.pending, records that passes brought perhaps which did not end
-# well; and "ended", which was touched when the last pass ended. In $work/N are the lists of this pass. A line of a list is a path, in
-# which a NUL stands for a line end.
+# well; and "ended", whose time is that at which the last pass ended. In $work/N
+# are the lists of this pass. A line of a list is a path, in which a NUL stands
+# for a line end.
 
 job=$1
 state=/var/lib/cutover
@@ -433,7 +434,7 @@ remove() {
 		sort -u | tr '\n\0' '\0\n' >"$here/asked" || return 1
 	(cd "$target" && xargs -0 sh -c 'find "$@" -prune -printf "%p\t%y\t%s\t%T@\t%C@\0" 2>/dev/null; :' sh <"$here/asked") |
 		tr '\n\0' '\0\n' >"$here/there" || return 1
-	last=$(find "$home/ended" -printf '%C@' 2>/dev/null)
+	last=$(find "$home/ended" -printf '%T@' 2>/dev/null)
 	verdict=$(awk -v out="$here" -v last="$last" -f "$job/verdict.awk" part=1 "$here/there" part=2 "$here/candidates") || return 1
 	# shellcheck disable=SC2086 # three numbers
 	set -- "$1" $verdict

@@ -194,6 +194,9 @@ func (p Pass) manifests(chain string) string {
 // digest does what another would do.
 func (p Pass) digest() string {
 	p.ID = ""
+	if p.Route == "direct" {
+		p.Route = ""
+	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", fmt.Sprintf("%+v", p)))
 	return hex.EncodeToString(sum[:])[:16]
 }

@@ -53,6 +53,8 @@ clean() {
 trap clean EXIT
 trap 'exit 143' HUP INT TERM
 
+# A pass that was killed has not said when; rsync's log does, nearly.
+if [ -d "$work" ] && [ -f "$log" ]; then touch -r "$log" "$home/ended"; fi
 rm -rf "$work"
 mkdir -p "$work" "$state/passes" "$trash" || exit 1
 : >"$home/pass-$id"
