@@ -127,10 +127,8 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 			if err := w.remove(ctx, state.Token); err != nil {
 				return false, result, err
 			}
-			if ours {
-				if err := w.claim(ctx, state.Token); err != nil {
-					return true, result, err
-				}
+			if err := w.claim(ctx, state.Token); err != nil {
+				return true, result, err
 			}
 			continue
 		}
@@ -150,10 +148,8 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 		case err != nil:
 			return false, result, err
 		}
-		if ours {
-			if err := w.claim(ctx, state.Token); err != nil {
-				return true, result, err
-			}
+		if err := w.claim(ctx, state.Token); err != nil {
+			return true, result, err
 		}
 		// A pass that began before this run may have begun before the services
 		// were stopped. For the last pass that is not good enough.
@@ -201,8 +197,9 @@ func (w witness) remove(ctx context.Context, token string) error {
 	return nil
 }
 
-// claim makes what a pass of another ID has left this pass's own: nobody knows
-// the other any more.
+// claim makes what a pass of another ID has left this pass's own, whatever its
+// settings: whoever started it is gone, or finds its result gone and runs again.
+// Without an heir its mark and its log would stay for ever.
 func (w witness) claim(ctx context.Context, token string) error {
 	_, id, _ := strings.Cut(token, " ")
 	if id == w.pass.ID || !idForm.MatchString(id) {

@@ -261,6 +261,7 @@ func TestTakingOver(t *testing.T) {
 	other, final, different := thePass, thePass, thePass
 	other.ID = "zz99"
 	final.Final = true
+	different.ID = "zz99"
 	different.Compress = true
 	otherFinal := final
 	otherFinal.ID = "zz99"
@@ -304,6 +305,7 @@ func TestTakingOver(t *testing.T) {
 			to.Expect(look(0, "public")).Prints(running(different))
 			to.Expect(look(5, "public")).Prints(ended(different, 0, ran))
 			to.Expect("job/job.sh remove " + name + " '" + different.token() + "'")
+			to.Expect(claim)
 			again(t, from, to, thePass)
 		}},
 		"one that does something else and that nobody lets in": {thePass, func(t *testing.T, from, to *recorded) {
@@ -314,11 +316,18 @@ func TestTakingOver(t *testing.T) {
 			to.Expect("job/job.sh cancel " + name + " '" + different.token() + "' 20")
 			to.Expect(look(5, "public")).Prints("phase ended\ntoken " + different.token() + "\ncode 143\n")
 			to.Expect("job/job.sh remove " + name + " '" + different.token() + "'")
+			to.Expect(claim)
 			again(t, from, to, thePass)
 		}},
 		"one that has ended": {thePass, func(t *testing.T, from, to *recorded) {
 			to.Expect(look(0, "public")).Prints(ended(other, 0, ran))
 			to.Expect("job/job.sh remove " + name + " '" + other.token() + "'")
+			to.Expect(claim)
+			again(t, from, to, thePass)
+		}},
+		"one that did something else and has ended": {thePass, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints(ended(different, 0, ran))
+			to.Expect("job/job.sh remove " + name + " '" + different.token() + "'")
 			to.Expect(claim)
 			again(t, from, to, thePass)
 		}},
