@@ -109,9 +109,8 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 		if err != nil {
 			return false, result, err
 		}
-		ours := strings.HasPrefix(state.Token, w.pass.digest()+" ")
 		// A pass by way of another process ends when that one does.
-		same := ours && (started || w.pass.Route != Operator)
+		same := strings.HasPrefix(state.Token, w.pass.digest()+" ") && (started || w.pass.Route != Operator)
 		switch state.Phase {
 		case job.None:
 			err = w.start(ctx)
@@ -121,7 +120,7 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 			if err != nil {
 				return true, result, err
 			}
-			state.Token, ours, same, started = token, true, true, true
+			state.Token, same, started = token, true, true
 		case job.Ended, job.Died:
 			// One that nobody has waited for says little of what is there now.
 			if err := w.remove(ctx, state.Token); err != nil {
