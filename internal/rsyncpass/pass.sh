@@ -39,10 +39,13 @@ connect() {
 	done
 }
 
-# However the pass ends, its key ends with it.
+# However the pass ends, its streams and its key end with it.
+children=
 # shellcheck disable=SC2317 # the trap calls it
 clean() {
 	unwatch
+	# shellcheck disable=SC2086 # numbers
+	if [ -n "$children" ]; then wait $children; fi
 	if [ -n "$master" ]; then kill "$master" 2>/dev/null; fi
 	rm -f "$job/key" "$job/key.pub" "$job/public"
 	rm -rf "$work"
@@ -149,7 +152,11 @@ pull_streams() {
 	shift 3
 	for part in "$parts"-[1-9]; do
 		[ -s "$part" ] || continue
-		fetch "${part##*-}" "$at" "$what" "$part" "$@" ${rate:+"$rate"} &
+		# With a trap it waits for its rsync, which gets the signal too.
+		(
+			trap 'exit 143' HUP INT TERM
+			fetch "${part##*-}" "$at" "$what" "$part" "$@" ${rate:+"$rate"}
+		) &
 		children="$children $!"
 	done
 	# shellcheck disable=SC2086 # numbers
