@@ -9,7 +9,8 @@
 # there is a file "go", and leaves a "result": lines of fields parted by tabs,
 # which report.go explains.
 #
-# Exit code 0: every path was copied. 1: see the result.
+# Exit code 0: every path was copied. 1: see the result. 75 (EX_TEMPFAIL of
+# sysexits.h): nothing was begun, for want of a place; a new start may find one.
 #
 # shellcheck disable=SC2154 # the variables are chain.sh's
 set -u
@@ -50,7 +51,7 @@ clean() {
 	rm -f "$job/key" "$job/key.pub" "$job/public"
 	rm -rf "$work"
 	rm -f "$state/passes/$id.status"
-	: >"$home/ended"
+	if [ -d "$home" ]; then touch "$home/ended"; fi
 	rmdir "$trash" "$state/trash/$id" "$state/trash" 2>/dev/null
 }
 trap clean EXIT
@@ -59,7 +60,9 @@ trap 'exit 143' HUP INT TERM
 # A pass that was killed has not said when; rsync's log does, nearly.
 if [ -d "$work" ] && [ -f "$log" ]; then touch -r "$log" "$home/ended"; fi
 rm -rf "$work"
-mkdir -p "$work" "$state/passes" "$trash" || exit 1
+# Another pass, or a tunnel, takes $state away when it was the last to use it;
+# where that was under a confined job's feet, it cannot be made from here.
+mkdir -p "$work" "$state/passes" "$trash" || exit 75
 : >"$home/pass-$id"
 # What passes have put aside that Terraform has destroyed since (see forget.sh).
 for left in "$home"/left-*; do

@@ -98,12 +98,16 @@ func Run(ctx context.Context, from, to host.Host, p Pass, show func(status strin
 	return result, err
 }
 
+// exitNoPlace is pass.sh's exit code for a pass that has not begun, because
+// another resource that ended at that moment took the common directory away.
+const exitNoPlace = 75
+
 // run has the job of the chain do the pass. done is false while a job may still
 // need the key.
 func (w *witness) run(ctx context.Context) (done bool, result Result, err error) {
 	name := w.plan.job()
 	token := w.pass.digest() + " " + w.pass.ID
-	started := false
+	started, starts := false, 0
 	for {
 		state, err := job.Look(ctx, w.to, name, 0, "public")
 		if err != nil {
@@ -121,6 +125,7 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 				return true, result, err
 			}
 			state.Token, same, started = token, true, true
+			starts++
 		case job.Ended, job.Died:
 			// One that nobody has waited for says little of what is there now.
 			if err := w.remove(ctx, state.Token); err != nil {
@@ -149,6 +154,9 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 		}
 		if err := w.claim(ctx, state.Token); err != nil {
 			return true, result, err
+		}
+		if same && state.Phase == job.Ended && state.Code == exitNoPlace && starts < 5 {
+			continue
 		}
 		// A pass that began before this run may have begun before the services
 		// were stopped. For the last pass that is not good enough.

@@ -337,6 +337,14 @@ func TestTakingOver(t *testing.T) {
 			to.Expect("job/job.sh remove "+name+" '"+thePass.token()+"'").Exits(3, "")
 			again(t, from, to, thePass)
 		}},
+		"none, and the place for it went meanwhile": {thePass, func(t *testing.T, from, to *recorded) {
+			to.Expect(look(0, "public")).Prints("phase none\n")
+			to.Expect("rsyncpass/prepare.sh /home /var/spool/mail").Prints("/home\n/var/spool/mail\n")
+			to.Expect(startOf(t, from, to, thePass))
+			to.Expect(look(5, "public")).Prints(ended(thePass, 75, ""))
+			to.Expect("job/job.sh remove " + name + " '" + thePass.token() + "'")
+			again(t, from, to, thePass)
+		}},
 		"one that was quicker to start": {thePass, func(t *testing.T, from, to *recorded) {
 			to.Expect(look(0, "public")).Prints("phase none\n")
 			to.Expect("rsyncpass/prepare.sh /home /var/spool/mail").Prints("/home\n/var/spool/mail\n")
