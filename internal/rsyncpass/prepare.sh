@@ -9,7 +9,7 @@ for path; do
 	parent=${path%/*}
 	mkdir -p "${parent:-/}"
 	# It gets its mode with the rest; until then what is in it is nobody's business.
-	if [ ! -d "$path" ]; then mkdir -p -m 700 "$path"; fi
+	if [ ! -d "$path" ]; then (umask 077 && mkdir -p "$path"); fi
 	cd -P "$path"
 	pwd -P
 done
