@@ -38,7 +38,7 @@ type cutover struct {
 const parallelism = 50
 
 func newCutover(ctx context.Context, started *lab.Lab, host *lab.Host, work string, users int) (*cutover, error) {
-	step("building the provider")
+	bench.Step("building the provider")
 	c := &cutover{work: work, address: host.Address, count: users}
 	config := configuration
 	if os.Getenv("STATE") != "file" {

@@ -14,24 +14,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/bench"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-accounts:", err)
-		os.Exit(1)
-	}
-}
+func main() { bench.Main("bench-accounts", run) }
 
 // changed is how many accounts get another comment.
 const changed = 10
@@ -53,12 +44,8 @@ type times struct{ create, unchanged, change []time.Duration }
 
 func run(ctx context.Context) (err error) {
 	sizes := map[string]int{"USERS": 1000, "ANSIBLE_USERS": 100, "RUNS": 3}
-	for name := range sizes {
-		if text := os.Getenv(name); text != "" {
-			if sizes[name], err = strconv.Atoi(text); err != nil || sizes[name] < 1 {
-				return fmt.Errorf("%s is %q, and has to be a number of at least 1", name, text)
-			}
-		}
+	if err := bench.Sizes(sizes); err != nil {
+		return err
 	}
 	if sizes["USERS"] < changed || sizes["ANSIBLE_USERS"] < changed {
 		return fmt.Errorf("%d of the accounts are changed, so there have to be as many", changed)
@@ -68,7 +55,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(work)
-	started, err := lab.New(ctx, lab.Options{Progress: step})
+	started, err := lab.New(ctx, lab.Options{Progress: bench.Step})
 	if err != nil {
 		return err
 	}
@@ -96,7 +83,7 @@ func run(ctx context.Context) (err error) {
 			turn[0], turn[1] = turn[1], turn[0]
 		}
 		for _, s := range turn {
-			step("run %d of %d: %s, %d accounts", n+1, sizes["RUNS"], s.name(), s.users())
+			bench.Step("run %d of %d: %s, %d accounts", n+1, sizes["RUNS"], s.name(), s.users())
 			if err := measure(ctx, host, s, took[s.name()]); err != nil {
 				return fmt.Errorf("%s: %w", s.name(), err)
 			}
@@ -133,7 +120,7 @@ func measure(ctx context.Context, host *lab.Host, s subject, took *times) (err e
 	if err := check(ctx, host, people); err != nil {
 		return err
 	}
-	step("created in %.1f s, unchanged in %.1f s, %d changed in %.1f s", create.Seconds(), unchanged.Seconds(), changed, change.Seconds())
+	bench.Step("created in %.1f s, unchanged in %.1f s, %d changed in %.1f s", create.Seconds(), unchanged.Seconds(), changed, change.Seconds())
 	took.create = append(took.create, create)
 	took.unchanged = append(took.unchanged, unchanged)
 	took.change = append(took.change, change)
@@ -188,12 +175,6 @@ func save(ctx context.Context, host *lab.Host) error {
 func clear(ctx context.Context, host *lab.Host) error {
 	_, err := host.Run(ctx, "sh", "-c", `cp -p /root/without/* /etc/ && rm -rf /home/user[0-9]* /var/lib/cutover && ! grep '^user[0-9]' /etc/passwd`)
 	return err
-}
-
-var began = time.Now()
-
-func step(format string, args ...any) {
-	fmt.Printf("  [%4.0f s] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // fresh makes an empty folder in the place of whatever is there.

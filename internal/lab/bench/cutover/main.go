@@ -18,20 +18,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"strconv"
-	"syscall"
 	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/bench"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-cutover:", err)
-		os.Exit(1)
-	}
-}
+func main() { bench.Main("bench-cutover", run) }
 
 // Names of the subjects.
 const (
@@ -41,12 +33,8 @@ const (
 
 func run(ctx context.Context) (err error) {
 	sizes := map[string]int{"FILES": 200_000, "RUNS": 3}
-	for name := range sizes {
-		if text := os.Getenv(name); text != "" {
-			if sizes[name], err = strconv.Atoi(text); err != nil || sizes[name] < 1 {
-				return fmt.Errorf("%s is %q, and has to be a number of at least 1", name, text)
-			}
-		}
+	if err := bench.Sizes(sizes); err != nil {
+		return err
 	}
 	verdicts := map[string][]verdict{}
 	for n := range sizes["RUNS"] {
@@ -58,12 +46,12 @@ func run(ctx context.Context) (err error) {
 			if only := os.Getenv("ONLY"); only != "" && only != name {
 				continue
 			}
-			step("run %d of %d: %s", n+1, sizes["RUNS"], name)
+			bench.Step("run %d of %d: %s", n+1, sizes["RUNS"], name)
 			v, err := turn(ctx, name, sizes["FILES"])
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			step("%s: %s", name, v)
+			bench.Step("%s: %s", name, v)
 			verdicts[name] = append(verdicts[name], v)
 		}
 	}
@@ -77,7 +65,7 @@ func turn(ctx context.Context, name string, files int) (v verdict, err error) {
 		return v, err
 	}
 	defer os.RemoveAll(work)
-	h, err := boot(ctx, files, step)
+	h, err := boot(ctx, files, bench.Step)
 	if err != nil {
 		return v, err
 	}
@@ -91,11 +79,11 @@ func turn(ctx context.Context, name string, files int) (v verdict, err error) {
 	if err != nil {
 		return v, err
 	}
-	step("first pass")
+	bench.Step("first pass")
 	if err := s.prepare(ctx); err != nil {
 		return v, err
 	}
-	return h.night(ctx, s, step)
+	return h.night(ctx, s, bench.Step)
 }
 
 // calm is how long the load goes on before the night and after it.
@@ -121,10 +109,4 @@ func (h *hosts) night(ctx context.Context, s subject, progress func(string, ...a
 		return verdict{}, err
 	}
 	return h.judge(ctx, l, l.stop())
-}
-
-var began = time.Now()
-
-func step(format string, args ...any) {
-	fmt.Printf("  [%4.0f s] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }

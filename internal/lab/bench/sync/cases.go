@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/bench"
 )
 
 // number is n of the full size, at that scale, and not less than least.
@@ -17,7 +19,7 @@ func number(n, scale float64, least int) int { return max(least, int(math.Round(
 func (b *comparison) small(ctx context.Context, scale float64) error {
 	const source = "/srv/small"
 	users, mails := number(200, scale, 4), 1000
-	step("making %d mails", users*mails)
+	bench.Step("making %d mails", users*mails)
 	if err := b.tree(ctx, "mail", source, strconv.Itoa(users), strconv.Itoa(mails), "9000"); err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func (b *comparison) small(ctx context.Context, scale float64) error {
 func (b *comparison) large(ctx context.Context, scale float64) error {
 	const source, files = "/srv/large", 10
 	size := number(500e6, scale, 1e6)
-	step("making %d files of %d MB", files, size/1e6)
+	bench.Step("making %d files of %d MB", files, size/1e6)
 	if err := b.tree(ctx, "large", source, strconv.Itoa(files), strconv.Itoa(size)); err != nil {
 		return err
 	}
@@ -73,7 +75,7 @@ func (b *comparison) large(ctx context.Context, scale float64) error {
 func (b *comparison) final(ctx context.Context, scale float64) error {
 	const source = "/srv/final"
 	users, mails := number(200, scale, 4), 5000
-	step("making %d mails", users*mails)
+	bench.Step("making %d mails", users*mails)
 	if err := b.tree(ctx, "mail", source, strconv.Itoa(users), strconv.Itoa(mails), "735"); err != nil {
 		return err
 	}

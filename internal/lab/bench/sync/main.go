@@ -13,23 +13,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/bench"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-sync:", err)
-		os.Exit(1)
-	}
-}
+func main() { bench.Main("bench-sync", run) }
 
 //go:embed tree.pl
 var treeProgram string
@@ -55,15 +47,14 @@ type outcome struct {
 }
 
 func run(ctx context.Context) (err error) {
-	scale, runs, cases := 1.0, 3, "small large final"
+	scale, cases := 1.0, "small large final"
+	sizes := map[string]int{"RUNS": 3}
+	if err := bench.Sizes(sizes); err != nil {
+		return err
+	}
 	if text := os.Getenv("SCALE"); text != "" {
 		if scale, err = strconv.ParseFloat(text, 64); err != nil || scale <= 0 || scale > 10 {
 			return fmt.Errorf("SCALE is %q, and has to be a number above 0", text)
-		}
-	}
-	if text := os.Getenv("RUNS"); text != "" {
-		if runs, err = strconv.Atoi(text); err != nil || runs < 1 {
-			return fmt.Errorf("RUNS is %q, and has to be a number of at least 1", text)
 		}
 	}
 	if text := os.Getenv("CASES"); text != "" {
@@ -74,12 +65,12 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(work)
-	started, err := lab.New(ctx, lab.Options{Progress: step})
+	started, err := lab.New(ctx, lab.Options{Progress: bench.Step})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, started.Close()) }()
-	b := comparison{runs: runs}
+	b := comparison{runs: sizes["RUNS"]}
 	if b.from, err = started.StartHost(ctx, "old", lab.SysV); err != nil {
 		return err
 	}
@@ -89,7 +80,7 @@ func run(ctx context.Context) (err error) {
 	if err := introduce(ctx, started, b.from, b.to); err != nil {
 		return err
 	}
-	step("building the provider")
+	bench.Step("building the provider")
 	if b.ours, err = newCutover(ctx, started, b.from, b.to, work); err != nil {
 		return err
 	}
@@ -137,7 +128,7 @@ func (b *comparison) measure(ctx context.Context, o *outcome, s subject, source 
 	if err != nil {
 		return fmt.Errorf("%s: %s: %w", o.label, s.name(), err)
 	}
-	step("%s: %s: %.1f s", o.label, s.name(), took.Seconds())
+	bench.Step("%s: %s: %.1f s", o.label, s.name(), took.Seconds())
 	o.took[s.name()] = append(o.took[s.name()], took)
 	o.alone = append(o.alone, b.ours.passes...)
 	if err := b.check(ctx, source, targetOf(s, source), s.exact()); err != nil {
@@ -191,10 +182,4 @@ func (b *comparison) check(ctx context.Context, source, target string, exact boo
 		return fmt.Errorf("the trees are not the same: %d entries, %d in the copy", want, got)
 	}
 	return nil
-}
-
-var began = time.Now()
-
-func step(format string, args ...any) {
-	fmt.Printf("  [%4.0f s] %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }

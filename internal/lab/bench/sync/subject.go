@@ -177,7 +177,7 @@ func (c *cutover) ofState(target string) (time.Duration, error) {
 		return 0, errors.New("the state has no pass")
 	}
 	for _, each := range state.Resources[0].Instances[0].Attributes.PerPath {
-		step("it listed: %s", each.Listing)
+		bench.Step("it listed: %s", each.Listing)
 	}
 	return time.Duration(state.Resources[0].Instances[0].Attributes.Duration) * time.Second, nil
 }
