@@ -4,9 +4,7 @@ package account
 
 import (
 	"context"
-	"errors"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
@@ -16,26 +14,7 @@ import (
 // chpasswd and chage and once in one change of the account files, from the same
 // beginning: the files and the homes have to be the same to the byte.
 func TestTogetherAsOneByOne(t *testing.T) {
-	lab.Require(t)
-	l, err := lab.New(t.Context(), lab.Options{Progress: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	kinds := []lab.Kind{lab.SysV, lab.Bookworm, lab.Trixie}
-	hosts, failures := make([]*lab.Host, len(kinds)), make([]error, len(kinds))
-	var booting sync.WaitGroup
-	for i, kind := range kinds {
-		booting.Go(func() { hosts[i], failures[i] = l.StartHost(t.Context(), string(kind), kind) })
-	}
-	booting.Wait()
-	if err := errors.Join(failures...); err != nil {
-		t.Fatal(err)
-	}
+	_, hosts := lab.Boot(t, "sysv=sysv", "bookworm=bookworm", "trixie=trixie")
 	for _, host := range hosts {
 		t.Run(host.Name, func(t *testing.T) { compareTogether(t, host) })
 	}

@@ -23,26 +23,7 @@ import (
 
 // TestRealHosts is what only a real sshd, sudo and doas can show.
 func TestRealHosts(t *testing.T) {
-	lab.Require(t)
-	l, err := lab.New(t.Context(), lab.Options{Progress: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	kinds := []lab.Kind{lab.SysV, lab.Bookworm, lab.Trixie}
-	hosts, failures := make([]*lab.Host, len(kinds)), make([]error, len(kinds))
-	var booting sync.WaitGroup
-	for i, kind := range kinds {
-		booting.Go(func() { hosts[i], failures[i] = l.StartHost(t.Context(), string(kind), kind) })
-	}
-	booting.Wait()
-	if err := errors.Join(failures...); err != nil {
-		t.Fatal(err)
-	}
+	l, hosts := lab.Boot(t, "sysv=sysv", "bookworm=bookworm", "trixie=trixie")
 	for _, guest := range hosts {
 		g := &guestTest{lab: l, guest: guest}
 		t.Run(guest.Name, func(t *testing.T) {

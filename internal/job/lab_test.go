@@ -14,22 +14,9 @@ import (
 // TestRealHosts is what only a real init and a real sshd can show: a job
 // outlives the connection and sshd itself, and writes where it may.
 func TestRealHosts(t *testing.T) {
-	lab.Require(t)
-	l, err := lab.New(t.Context(), lab.Options{Progress: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, kind := range []lab.Kind{lab.SysV, lab.Trixie} {
-		guest, err := l.StartHost(t.Context(), string(kind), kind)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run(string(kind), func(t *testing.T) { onRealHost(t, l, guest) })
+	l, hosts := lab.Boot(t, "sysv=sysv", "trixie=trixie")
+	for _, guest := range hosts {
+		t.Run(guest.Name, func(t *testing.T) { onRealHost(t, l, guest) })
 	}
 }
 

@@ -89,3 +89,30 @@ func Require(t testing.TB) {
 		t.Skipf("needs real hosts: %v", err)
 	}
 }
+
+// Boot makes a lab for a test, with hosts "NAME=KIND" booted side by side. It
+// ends with the test.
+func Boot(t testing.TB, specs ...string) (*Lab, []*Host) {
+	t.Helper()
+	Require(t)
+	l, err := New(t.Context(), Options{Progress: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	hosts, failures := make([]*Host, len(specs)), make([]error, len(specs))
+	var booting sync.WaitGroup
+	for i, spec := range specs {
+		name, kind, _ := strings.Cut(spec, "=")
+		booting.Go(func() { hosts[i], failures[i] = l.StartHost(t.Context(), name, Kind(kind)) })
+	}
+	booting.Wait()
+	if err := errors.Join(failures...); err != nil {
+		t.Fatal(err)
+	}
+	return l, hosts
+}

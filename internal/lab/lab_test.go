@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,27 +22,14 @@ import (
 // the test and must then leave nothing.
 func start(t *testing.T, specs ...string) (*lab.Lab, []*lab.Host) {
 	t.Helper()
-	lab.Require(t)
-	l, err := lab.New(t.Context(), lab.Options{Progress: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
+	var l *lab.Lab
+	t.Cleanup(func() { // after the lab's own end
+		if l != nil {
+			nothingLeft(t, l.Dir())
 		}
-		nothingLeft(t, l.Dir())
 	})
-	hosts, failures := make([]*lab.Host, len(specs)), make([]error, len(specs))
-	var all sync.WaitGroup
-	for i, spec := range specs {
-		name, kind, _ := strings.Cut(spec, "=")
-		all.Go(func() { hosts[i], failures[i] = l.StartHost(t.Context(), name, lab.Kind(kind)) })
-	}
-	all.Wait()
-	if err := errors.Join(failures...); err != nil {
-		t.Fatal(err)
-	}
+	var hosts []*lab.Host
+	l, hosts = lab.Boot(t, specs...)
 	return l, hosts
 }
 
