@@ -37,7 +37,7 @@ var layers = []layer{
 	{name: "domain", packages: []string{
 		"account", "check", "hold", "loginlock", "machine", "maildir", "rsyncpass", "service", "skeleton", "traffic", "tunnel", "vhost",
 	}, mayImport: []string{"mechanism", "batch", "host", "sh"}},
-	{name: "mechanism", packages: []string{"job", "managedfile", "probe"}, mayImport: []string{"host", "sh"}},
+	{name: "mechanism", packages: []string{"job", "managedfile", "probe", "xtables"}, mayImport: []string{"host", "sh"}},
 	{name: "host", packages: []string{"host"}, mayImport: []string{"sh"}},
 	{name: "sh", packages: []string{"sh"}},
 	{name: "batch", packages: []string{"batch"}}, // knows no host: it gathers whatever it is given

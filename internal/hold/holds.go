@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/xtables"
 )
 
 //go:embed hold.sh
@@ -22,7 +23,7 @@ var liftText string
 
 var (
 	holdScript = host.Script{Name: "hold/hold.sh", Text: holdText}
-	liftScript = host.Script{Name: "hold/lift.sh", Text: liftText}
+	liftScript = host.Script{Name: "hold/lift.sh", Text: xtables.Unmake + liftText}
 )
 
 // undoFor bounds the undoing of a hold that could not be made.

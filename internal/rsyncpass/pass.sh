@@ -1,9 +1,10 @@
 # One pass, as a job on the new host (see package job). Its directory $1 holds,
 # as files: chain, id, key_type, key_bits, comment, ssh_config (%DIR% stands for
 # the directory), known_hosts, rsync (the command, an argument a line), targets
-# (real names, a line each), streams (how many side by side at the most), delete (trash, purge or none), owners (fail, warn or
-# ignore), classify.awk, follow.awk, verdict.awk, remove.sh, and what chain.sh and verify.sh
-# need, which go before this.
+# (real names, a line each), streams (how many side by side at the most), delete
+# (trash, purge or none), owners (fail, warn or ignore), classify.awk, follow.awk,
+# verdict.awk, remove.sh, and what chain.sh and verify.sh need, which go before
+# this.
 #
 # It leaves the file "public" (its directory, and the public key), waits until
 # there is a file "go", and leaves a "result": lines of fields parted by tabs,

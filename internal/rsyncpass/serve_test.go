@@ -149,7 +149,7 @@ func TestServeBecomesRootFirst(t *testing.T) {
 // is let through, and what comes out is the tree.
 func TestServeWithRsync(t *testing.T) {
 	if _, err := exec.LookPath("rsync"); err != nil {
-		t.Skip("this machine has no rsync")
+		t.Skip("this machine has no rsync; internal/lab/setup.sh installs it")
 	}
 	source, target, dir := t.TempDir(), t.TempDir(), t.TempDir()
 	write(t, filepath.Join(source, "a 'file' $(id)\n"), "content", 0o640)

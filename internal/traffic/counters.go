@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/xtables"
 )
 
 //go:embed begin.sh
@@ -22,7 +23,7 @@ var endText string
 
 var (
 	beginScript = host.Script{Name: "traffic/begin.sh", Text: beginText}
-	endScript   = host.Script{Name: "traffic/end.sh", Text: endText}
+	endScript   = host.Script{Name: "traffic/end.sh", Text: xtables.Unmake + endText}
 )
 
 // Begin counts what comes to the ports of a tunnel from now on. A counting of

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/xtables"
 )
 
 //go:embed link.sh
@@ -20,7 +21,7 @@ var linkFactsText string
 var toLinkText string
 
 var (
-	linkScript = host.Script{Name: "tunnel/link.sh", Text: linkText}
+	linkScript = host.Script{Name: "tunnel/link.sh", Text: xtables.Unmake + linkText}
 	linkFacts  = host.Script{Name: "tunnel/link_facts.sh", Text: linkFactsText}
 	toLink     = host.Script{Name: "tunnel/to_link.sh", Text: toLinkText}
 )
@@ -123,7 +124,7 @@ func (t Tunnel) newEnd() []textFile {
 	return files
 }
 
-func (t Tunnel) linkProgram() string { return "#!/bin/sh\n" + t.header() + "#\n" + linkText }
+func (t Tunnel) linkProgram() string { return "#!/bin/sh\n" + t.header() + "#\n" + linkScript.Text }
 
 // linkConf is what the link's program knows of one end; it is read by sh.
 func (t Tunnel) linkConf(end, firewall string) string {
