@@ -78,11 +78,11 @@ list_all() {
 	: >"$here/was"
 	if [ ! -f "$home/$1.manifest.gz" ]; then
 		how=first
-	elif ! last_listing "$1" >"$here/was" 2>/dev/null; then
+	elif ! recalled "$1"; then
 		if gzip -t "$home/$1.manifest.gz" 2>/dev/null; then return 1; fi # it is the disk
 		how=lost
 		: >"$here/was"
-	elif [ "$(root_of "$here/was")" != "$(root_of "$here/now")" ]; then
+	elif mv "$here/last" "$here/was" && [ "$(root_of "$here/was")" != "$(root_of "$here/now")" ]; then
 		how=other
 		: >"$here/was"
 	else
@@ -137,7 +137,9 @@ listed_changes() {
 		esac
 	done
 	# A clock may be a little behind itself, above all after it has been put right.
-	{ to_old "cutover-changes $1 $((since - 10))" 2>/dev/null; echo "$?" >"$here/code"; } | tr '\n\0' '\0\n' >"$here/news"
+	why='there was no room for the lists'
+	{ to_old "cutover-changes $1 $((since - 10))" 2>/dev/null; echo "$?" >"$here/code"; } |
+		tr '\n\0' '\0\n' | sort >"$here/news" 2>/dev/null || return 1
 	why='what has changed could not be listed'
 	[ "$(cat "$here/code")" = 0 ] || return 1
 	trailer=$(tail -n 1 "$here/news")
@@ -150,12 +152,31 @@ listed_changes() {
 	[ "$off" -le 2 ] && [ "$off" -ge -2 ] || return 1
 
 	why='the manifest could not be read'
-	rm -f "$here/damaged"
-	said=$({ last_listing "$1" 2>/dev/null || : >"$here/damaged"; } |
-		awk -v out="$here" -f "$job/follow.awk" part=1 "$here/news" part=2 -) || return 1
-	[ ! -f "$here/damaged" ] || return 1
+	recalled "$1" || return 1
+	# The records come first, then the names, and then the end.
+	newer=$(grep -a -c '^\.' "$here/news")
+	head -n "$newer" "$here/news" >"$here/newer" &&
+		tail -n "+$((newer + 1))" "$here/news" | comm -3 "$here/names" - >"$here/moved" || return 1
+	awk 'BEGIN { FS = "\t" }
+		part == 1 { path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i; print path "\t"; next }
+		/^\// { print substr($0, 2) "\t" }' part=1 "$here/newer" part=2 "$here/moved" >"$here/wanted" &&
+		among "$here/wanted" >"$here/known" &&
+		said=$(awk -v out="$here" -f "$job/follow.awk" part=1 "$here/newer" part=2 "$here/moved" part=3 "$here/known") || return 1
 	why='it is another directory'
 	[ "$said" != other ] || return 1
+	why='the manifest lacks names'
+	[ -z "$said" ] || return 1
+	if [ -s "$here/replaced" ]; then
+		sed 's,$,/,' "$here/replaced" >"$here/wanted" && among "$here/wanted" >"$here/known" &&
+			awk 'BEGIN { FS = "\t" }
+				part == 1 { replaced[$0]; next }
+				/^cutover-end\t/ { next }
+				{
+					path = $1
+					for (i = 2; i <= NF - 9; i++) path = path "\t" $i
+					while (sub(/\/[^\/]*$/, "", path)) if (path in replaced) { print; next }
+				}' part=1 "$here/replaced" part=2 "$here/known" >>"$here/dropped" || return 1
+	fi
 	why='what has come with a renamed directory could not be listed'
 	: >"$here/more"
 	if [ -s "$here/ask" ]; then
@@ -164,18 +185,19 @@ listed_changes() {
 		case $(tail -n 1 "$here/more") in "cutover-end$tab"*) ;; *) return 1 ;; esac
 	fi
 	# Of what was listed twice the later record counts.
-	cat "$here/more" "$here/news" | awk '
+	cat "$here/more" "$here/newer" | awk '
 		BEGIN { FS = "\t" }
 		!/^\./ { next }
 		{ path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i }
 		!(path in done) { done[path]; print }' >"$here/once" || return 1
 	: >>"$here/dropped"
 	why='there was no room for the lists'
-	if ! sort "$here/once" >"$here/found" || ! sort "$here/dropped" >"$here/was" ||
+	if ! sort "$here/once" >"$here/found" || ! sort -u "$here/dropped" >"$here/was" ||
 		! comm -23 "$here/was" "$here/found" >"$here/before" || ! comm -13 "$here/was" "$here/found" >"$here/new"; then
 		return 1
 	fi 2>/dev/null
-	rm -f "$here/once" "$here/found" "$here/was" "$here/news" "$here/more" "$here/dropped" "$here/now" "$here/figuring"
+	rm -f "$here/once" "$here/found" "$here/was" "$here/news" "$here/newer" "$here/names" "$here/moved" "$here/wanted" "$here/known" \
+		"$here/replaced" "$here/more" "$here/dropped" "$here/now" "$here/figuring"
 	followed "$1" 2>/dev/null || return 1
 	: >"$here/listed"
 }
@@ -225,6 +247,40 @@ last_listing() {
 		[ ! -f "$work/$1/broken" ]
 }
 
+# recall NUMBER: makes two files of the last listing: "last" is all of it, and
+# "names" the names alone, as cutover-changes says them. This takes a while, and
+# goes on while the old host is asked.
+recall() {
+	mkdir -p "$work/$1"
+	[ -f "$home/$1.manifest.gz" ] || return 0
+	rm -f "$work/$1/damaged"
+	{ last_listing "$1" || : >"$work/$1/damaged"; } 2>/dev/null |
+		{ tee "$work/$1/last" 2>/dev/null || : >"$work/$1/damaged"; } |
+		awk 'BEGIN { FS = "\t" }
+			/^cutover-end\t/ { next }
+			NF == 10 { print "/" $1; next }
+			{ path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i; print "/" path }' 2>/dev/null |
+		sort >"$work/$1/names" 2>/dev/null && [ ! -f "$work/$1/damaged" ] && : >"$work/$1/recalled"
+}
+
+# recalled NUMBER: waits for it, and says whether it went well.
+recalled() {
+	# shellcheck disable=SC2086 # numbers
+	if [ -n "$recalling" ]; then wait $recalling; fi
+	recalling=
+	[ -f "$work/$1/recalled" ]
+}
+
+# among STRINGS: the records of the last listing that hold one of these, and
+# perhaps others.
+among() {
+	if [ "$(wc -l <"$1")" -gt 20000 ]; then
+		cat "$here/last"
+	else
+		grep -a -F -f "$1" "$here/last" || [ "$?" -eq 1 ]
+	fi
+}
+
 # now_listed NUMBER: for what comes after the pass, the whole listing as a file,
 # "now", where it is not there.
 now_listed() {
@@ -251,7 +307,7 @@ other_names() {
 	if [ -f "$here/now" ]; then
 		ln -f "$here/now" "$here/all"
 	else
-		last_listing "$1" | comm -23 - "$here/before" >"$here/all"
+		comm -23 "$here/last" "$here/before" >"$here/all"
 	fi
 	awk 'BEGIN { FS = "\t" }
 		part == 1 { wanted[$1]; next }

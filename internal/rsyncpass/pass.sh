@@ -42,12 +42,12 @@ connect() {
 }
 
 # However the pass ends, its streams and its key end with it.
-children=
+children='' recalling=''
 # shellcheck disable=SC2317 # the trap calls it
 clean() {
 	unwatch
 	# shellcheck disable=SC2086 # numbers
-	if [ -n "$children" ]; then wait $children; fi
+	if [ -n "$children$recalling" ]; then wait $children $recalling; fi
 	if [ -n "$master" ]; then kill "$master" 2>/dev/null; fi
 	rm -f "$job/key" "$job/key.pub" "$job/public"
 	rm -rf "$work"
@@ -78,6 +78,13 @@ done
 rm -f "$log"
 TMPDIR=$work
 export TMPDIR
+count=$(wc -l <"$job/targets")
+number=0
+while [ "$number" -lt "$count" ]; do
+	number=$((number + 1))
+	recall "$number" &
+	recalling="$recalling $!"
+done
 
 sed "s,%DIR%,$job,g" "$job/ssh_config" >"$job/ssh_config.new" && mv "$job/ssh_config.new" "$job/ssh_config"
 set --
@@ -185,7 +192,6 @@ say key "$(cut -d ' ' -f 2 "$job/key.pub")"
 failed=0
 streams=1
 connect
-count=$(wc -l <"$job/targets")
 number=0
 while [ "$number" -lt "$count" ]; do
 	number=$((number + 1))

@@ -21,8 +21,8 @@
 #                      in seconds since 1970, the kinds of its file systems, and
 #                      what has to stay the same for cutover-changes
 #   cutover-changes N T
-#                      lists what has a ctime after T, and of each directory among
-#                      it the names: records of "/" and the path. Ends like a list
+#                      lists what has a ctime after T, and the names of all that is
+#                      there: records of "/" and the path. Ends like a list
 #   cutover-below N    takes paths, each with a NUL at its end, and lists them and
 #                      all that is below them
 #   cutover-names      takes lines of "user" or "group" and a number, by a tab, and
@@ -59,7 +59,7 @@ login)
 	asked=${SSH_ORIGINAL_COMMAND-}
 	;;
 run) asked=${2-} ;;
-part | inside | all) helper=$1 ;; # this script's own, see helper; nobody can ask for it
+part | all) helper=$1 ;; # this script's own, see helper; nobody can ask for it
 *) refuse 'a start by hand' ;;
 esac
 
@@ -179,8 +179,8 @@ prepare() {
 	export excludes
 }
 
-# changed SINCE: what has a ctime after that, and the names in the directories
-# among it. Several processes share the work.
+# changed SINCE: what has a ctime after that, and the names of all. Several
+# processes share the work.
 changed() {
 	begin || exit 1
 	prepare
@@ -188,14 +188,12 @@ changed() {
 	cpus=$(getconf _NPROCESSORS_ONLN 2>/dev/null) || cpus=1
 	[ "$cpus" -le 4 ] || cpus=4
 	look . -maxdepth 2 -- -path './*/*' -type d -fprint0 "$spool/parts" -o \
-		-cnewer "$spool/since" '(' -type d -fprint0 "$spool/top.directories" -o -true ')' -printf "$record" >"$spool/top.records" 2>"$spool/errors"
+		-fprintf "$spool/top.names" '/%p\0' -cnewer "$spool/since" -printf "$record" >"$spool/top.records" 2>"$spool/errors"
 	[ "$?" -le 1 ] || exit 1
 	xargs -0 -n 16 -P "$cpus" sh "$0" part "$spool" <"$spool/parts" 2>>"$spool/errors" || exit 1
-	cat "$spool"/*.directories >"$spool/directories" || exit 1
-	xargs -0 -n 500 sh "$0" inside "$spool" <"$spool/directories" >"$spool/names" 2>>"$spool/errors" || exit 1
 	errors=$(cat "$spool/errors") || exit 1
 	sound "$errors" || exit 1
-	cat "$spool"/*.records "$spool/names" || exit 1
+	cat "$spool"/*.records "$spool"/*.names || exit 1
 	finish
 }
 
@@ -228,12 +226,12 @@ accept() {
 help() {
 	spool=$1
 	shift
+	if [ "$#" -eq 0 ]; then exit 0; fi # xargs starts it for an empty list too
 	case $helper in
 	part)
 		mine=$(mktemp "$spool/XXXXXXXX") || exit 255
-		look "$@" -- -cnewer "$spool/since" '(' -type d -fprint0 "$mine.directories" -o -true ')' -printf "$record" >"$mine.records"
+		look "$@" -- -fprintf "$mine.names" '/%p\0' -cnewer "$spool/since" -printf "$record" >"$mine.records"
 		;;
-	inside) look "$@" -mindepth 1 -maxdepth 1 -- -printf '/%p\0' ;;
 	all) look "$@" -- -printf "$record" ;;
 	esac
 	[ "$?" -le 1 ] || exit 255
