@@ -49,6 +49,14 @@ alive() {
 
 pause() { sleep 0.2 2>/dev/null || sleep 1; }
 
+# glance FILE: a pause that ends as soon as the job does, or has FILE.
+glance() {
+	for _ in 1 2 3 4 5 6 7 8; do
+		if [ -s "$dir/code" ] || { [ -n "$1" ] && [ -s "$dir/$1" ]; }; then return; fi
+		sleep 0.03 2>/dev/null || { sleep 1 && return; }
+	done
+}
+
 look() {
 	awaited=$2
 	until=$(($(date +%s) + $1))
@@ -58,7 +66,7 @@ look() {
 	do
 		if [ -n "$awaited" ] && [ -s "$dir/$awaited" ]; then break; fi
 		if [ "$(date +%s)" -ge "$until" ]; then break; fi
-		pause
+		glance "$awaited"
 	done
 	echo "phase $now"
 	if [ "$now" = none ]; then exit 0; fi

@@ -72,10 +72,10 @@ fi
 tries=0
 until [ -s "$dir/pid" ]; do
 	tries=$((tries + 1))
-	if [ "$tries" -gt 100 ]; then
+	if [ "$tries" -gt 500 ]; then
 		echo "the job did not begin; see journalctl -u cutover-$name" >&2
 		exit 1
 	fi
-	sleep 0.1 2>/dev/null || sleep 1
+	sleep 0.02 2>/dev/null || sleep 1
 done
 trap - EXIT

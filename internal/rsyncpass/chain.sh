@@ -1,11 +1,14 @@
 # The chain of passes: what the source was at the last one, and what is
 # different now. Goes before pass.sh, which says what is in the job's directory.
 #
-# In $home are for each path, by its number: N.manifest.gz, the listing of the
-# last pass; N.pending, records that passes brought perhaps which did not end
-# well; and "ended", whose time is that at which the last pass ended. In $work/N
-# are the lists of this pass. A line of a list is a path, in which a NUL stands
-# for a line end.
+# In $home are for each path, by its number: N.manifest, a listing of the source;
+# N.since, what has been different since then; N.names, the names of all that was
+# there at the last pass, with a "/" before each; N.pending, records that passes
+# brought perhaps which did not end well; and "ended", whose time is that at which
+# the last pass ended. In $work/N are the lists of this pass. A line of a list is a
+# path, in which a NUL stands for a line end; not so in N.names, which can be large and
+# changed often. Lists are sorted, and are not compressed: to unpack them would take
+# longer than to compare them.
 
 job=$1
 state=/var/lib/cutover
@@ -15,11 +18,11 @@ home=$state/chains/$chain work=$state/chains/$chain/work
 trash=$state/trash/$id/$(date -u +%Y%m%dT%H%M%SZ) log=$state/passes/$id.log
 tab=$(printf '\t')
 
-# A manifest is N.manifest.gz, and in N.since what has been different since it
-# was written: a line of the manifest's own mark, the time of the listing, the
-# kinds of file systems and what else finish (serve.sh) says; a line of figures;
-# then records, sorted, with "-" for those that are gone and "+" for those that
-# have come. Of another mark it is of no use.
+# The first line of N.since is the mark of the manifest, "|", the mark of the names,
+# the time of the listing, the kinds of file systems and what else finish (serve.sh)
+# says; the second line is figures; then come records, sorted, with "-" for those
+# that are gone and "+" for those that have come. With another manifest it is of no
+# use.
 
 # compare NUMBER: lists the source and says what is different.
 compare() {
@@ -63,9 +66,7 @@ list_all() {
 		code=1
 	fi
 	trailer=$(tail -n 1 "$here/now")
-	# It is whole where it has its end, and the tree's own directory.
-	case $trailer in "cutover-end$tab"*"$tab"*) ;; *) [ "$code" -ne 0 ] || code=12 ;; esac
-	case $(head -n 1 "$here/now") in ".${tab}d$tab"*) ;; *) [ "$code" -ne 0 ] || code=12 ;; esac
+	if [ "$code" -eq 0 ] && ! whole "$here/now"; then code=12; fi
 	if [ "$code" -ne 0 ]; then
 		ended "$1" list "$code"
 		return 1
@@ -76,13 +77,13 @@ list_all() {
 
 	known=
 	: >"$here/was"
-	if [ ! -f "$home/$1.manifest.gz" ]; then
+	if [ ! -f "$home/$1.manifest" ]; then
 		how=first
-	elif ! recalled "$1"; then
-		if gzip -t "$home/$1.manifest.gz" 2>/dev/null; then return 1; fi # it is the disk
+	elif ! whole "$home/$1.manifest"; then
 		how=lost
-		: >"$here/was"
-	elif mv "$here/last" "$here/was" && [ "$(root_of "$here/was")" != "$(root_of "$here/now")" ]; then
+	elif ! last_listing "$1" >"$here/was"; then
+		return 1 # there is no room for it
+	elif [ "$(root_of "$here/was")" != "$(root_of "$here/now")" ]; then
 		how=other
 		: >"$here/was"
 	else
@@ -112,20 +113,26 @@ list_all() {
 	printf '=%s\n' "$tab$began$tab$kinds$tab$facts" >"$here/since"
 }
 
-# mark NUMBER: tells a manifest from any other.
-mark() { stat -c '%i %s %Y' "$home/$1.manifest.gz"; }
+# whole LISTING: whether it has its end, and the tree's own directory.
+whole() {
+	case $(tail -n 1 "$1") in "cutover-end$tab"*"$tab"*) ;; *) return 1 ;; esac
+	case $(head -n 1 "$1") in ".${tab}d$tab"*) ;; *) return 1 ;; esac
+}
+
+# mark FILE: tells it from any other, also after it has been renamed.
+mark() { stat -c '%i %s %Y' "$1" 2>/dev/null; }
 
 # listed_changes NUMBER: asks the old host only for what has changed since the
 # last listing, where that tells the whole, and finds what it means. Exit code 1:
 # everything has to be listed; $why says why.
 listed_changes() {
 	why=first
-	[ -f "$home/$1.manifest.gz" ] || return 1
+	[ -f "$home/$1.manifest" ] || return 1
 	why='the last pass did not end well'
 	[ ! -s "$home/$1.pending" ] || return 1
 	why='of the last listing too little is known'
 	{ IFS=$tab read -r its since last_kinds last_facts <"$home/$1.since"; } 2>/dev/null || return 1
-	[ "$its" = "$(mark "$1")" ] && [ -n "$last_facts" ] || return 1
+	[ "$its" = "$(mark "$home/$1.manifest")|$(mark "$home/$1.names")" ] && [ -n "$last_facts" ] || return 1
 	if [ "$(wc -c <"$home/$1.since")" -gt 50000000 ]; then return 1; fi
 	# Where every change of a file or of its names sets the ctime, and no part of
 	# the tree can be exchanged for an older state of it under way.
@@ -139,10 +146,10 @@ listed_changes() {
 	# A clock may be a little behind itself, above all after it has been put right.
 	why='there was no room for the lists'
 	{ to_old "cutover-changes $1 $((since - 10))" 2>/dev/null; echo "$?" >"$here/code"; } |
-		tr '\n\0' '\0\n' | sort >"$here/news" 2>/dev/null || return 1
+		sort -z >"$here/news" 2>/dev/null || return 1
 	why='what has changed could not be listed'
 	[ "$(cat "$here/code")" = 0 ] || return 1
-	trailer=$(tail -n 1 "$here/news")
+	trailer=$(tail -z -n 1 "$here/news" | tr '\n\0' '\0\n')
 	case $trailer in "cutover-end$tab"*"$tab"*"$tab"*) ;; *) return 1 ;; esac
 	fields "$1" "$trailer"
 	why='the old host was started anew since, or what is mounted there has changed'
@@ -152,22 +159,24 @@ listed_changes() {
 	[ "$off" -le 2 ] && [ "$off" -ge -2 ] || return 1
 
 	why='the manifest could not be read'
-	recalled "$1" || return 1
+	sed -n 's/^-//p' "$home/$1.since" >"$here/minus" && sed -n 's/^+//p' "$home/$1.since" >"$here/plus" || return 1
 	# The records come first, then the names, and then the end.
-	newer=$(grep -a -c '^\.' "$here/news")
-	head -n "$newer" "$here/news" >"$here/newer" &&
-		tail -n "+$((newer + 1))" "$here/news" | comm -3 "$here/names" - >"$here/moved" || return 1
+	newer=$(tr '\n\0' '\0\n' <"$here/news" | awk '!/^\./ { print NR - 1; exit }')
+	head -z -n "$newer" "$here/news" | tr '\n\0' '\0\n' >"$here/newer" &&
+		tail -z -n "+$((newer + 1))" "$here/news" >"$here/names.new" &&
+		comm -z -3 "$home/$1.names" "$here/names.new" >"$here/moved.nul" &&
+		tr '\n\0' '\0\n' <"$here/moved.nul" >"$here/moved" || return 1
 	awk 'BEGIN { FS = "\t" }
 		part == 1 { path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i; print path "\t"; next }
 		/^\// { print substr($0, 2) "\t" }' part=1 "$here/newer" part=2 "$here/moved" >"$here/wanted" &&
-		among "$here/wanted" >"$here/known" &&
+		among "$1" >"$here/known" &&
 		said=$(awk -v out="$here" -f "$job/follow.awk" part=1 "$here/newer" part=2 "$here/moved" part=3 "$here/known") || return 1
 	why='it is another directory'
 	[ "$said" != other ] || return 1
 	why='the manifest lacks names'
 	[ -z "$said" ] || return 1
 	if [ -s "$here/replaced" ]; then
-		sed 's,$,/,' "$here/replaced" >"$here/wanted" && among "$here/wanted" >"$here/known" &&
+		sed 's,$,/,' "$here/replaced" >"$here/wanted" && among "$1" >"$here/known" &&
 			awk 'BEGIN { FS = "\t" }
 				part == 1 { replaced[$0]; next }
 				/^cutover-end\t/ { next }
@@ -196,7 +205,7 @@ listed_changes() {
 		! comm -23 "$here/was" "$here/found" >"$here/before" || ! comm -13 "$here/was" "$here/found" >"$here/new"; then
 		return 1
 	fi 2>/dev/null
-	rm -f "$here/once" "$here/found" "$here/was" "$here/news" "$here/newer" "$here/names" "$here/moved" "$here/wanted" "$here/known" \
+	rm -f "$here/once" "$here/found" "$here/was" "$here/news" "$here/newer" "$here/moved.nul" "$here/moved" "$here/wanted" "$here/known" \
 		"$here/replaced" "$here/more" "$here/dropped" "$here/now" "$here/figuring"
 	followed "$1" 2>/dev/null || return 1
 	: >"$here/listed"
@@ -204,9 +213,7 @@ listed_changes() {
 
 # followed NUMBER: writes the new N.since, and the figures.
 followed() {
-	sed -n 's/^-//p' "$home/$1.since" >"$here/minus" &&
-		sed -n 's/^+//p' "$home/$1.since" >"$here/plus" &&
-		comm -23 "$here/before" "$here/plus" >"$here/left" &&
+	comm -23 "$here/before" "$here/plus" >"$here/left" &&
 		sort -u "$here/left" "$here/minus" >"$here/minus.new" &&
 		awk -v racy="$(racy "$1")" '
 			BEGIN { FS = OFS = "\t" }
@@ -227,58 +234,35 @@ followed() {
 		}
 		END { printf "seen\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f\n", number, sum[3], sum[4], sum[5], sum[6], sum[7], sum[8] }' >"$here/figures" &&
 		{
-			printf '%s\n' "$(mark "$1")$tab$began$tab$kinds$tab$facts" && cat "$here/figures" &&
+			printf '=%s\n' "$tab$began$tab$kinds$tab$facts" && cat "$here/figures" &&
 				sed 's/^/-/' "$here/minus.new" && sed 's/^/+/' "$here/plus.new"
 		} >"$here/since" || return 1
 	rm -f "$here/minus" "$here/plus" "$here/came" "$here/left" "$here/minus.new" "$here/plus.new"
 }
 
-# last_listing NUMBER: the manifest as the last pass left it, sorted.
+# last_listing NUMBER: what the source was at the last pass.
 last_listing() {
 	its=
 	{ IFS=$tab read -r its _ <"$home/$1.since"; } 2>/dev/null
-	if [ "$its" != "$(mark "$1")" ] || ! grep -a -q '^[-+]' "$home/$1.since"; then
-		gzip -dc "$home/$1.manifest.gz"
+	if [ "${its%|*}" != "$(mark "$home/$1.manifest")" ] || ! grep -a -q '^[-+]' "$home/$1.since"; then
+		cat "$home/$1.manifest"
 		return
 	fi
-	rm -f "$work/$1/broken"
-	sed -n 's/^-//p' "$home/$1.since" >"$work/$1/minus" && sed -n 's/^+//p' "$home/$1.since" >"$work/$1/plus" &&
-		{ gzip -dc "$home/$1.manifest.gz" || : >"$work/$1/broken"; } | comm -23 - "$work/$1/minus" | sort -m - "$work/$1/plus" &&
-		[ ! -f "$work/$1/broken" ]
+	sed -n 's/^-//p' "$home/$1.since" >"$work/$1/gone-since" && sed -n 's/^+//p' "$home/$1.since" >"$work/$1/come-since" &&
+		comm -23 "$home/$1.manifest" "$work/$1/gone-since" | sort -m - "$work/$1/come-since"
 }
 
-# recall NUMBER: makes two files of the last listing: "last" is all of it, and
-# "names" the names alone, as cutover-changes says them. This takes a while, and
-# goes on while the old host is asked.
-recall() {
-	mkdir -p "$work/$1"
-	[ -f "$home/$1.manifest.gz" ] || return 0
-	rm -f "$work/$1/damaged"
-	{ last_listing "$1" || : >"$work/$1/damaged"; } 2>/dev/null |
-		{ tee "$work/$1/last" 2>/dev/null || : >"$work/$1/damaged"; } |
-		awk 'BEGIN { FS = "\t" }
-			/^cutover-end\t/ { next }
-			NF == 10 { print "/" $1; next }
-			{ path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i; print "/" path }' 2>/dev/null |
-		sort >"$work/$1/names" 2>/dev/null && [ ! -f "$work/$1/damaged" ] && : >"$work/$1/recalled"
-}
-
-# recalled NUMBER: waits for it, and says whether it went well.
-recalled() {
-	# shellcheck disable=SC2086 # numbers
-	if [ -n "$recalling" ]; then wait $recalling; fi
-	recalling=
-	[ -f "$work/$1/recalled" ]
-}
-
-# among STRINGS: the records of the last listing that hold one of these, and
+# among NUMBER: those of its records that hold one of the strings in "wanted", and
 # perhaps others.
 among() {
-	if [ "$(wc -l <"$1")" -gt 20000 ]; then
-		cat "$here/last"
-	else
-		grep -a -F -f "$1" "$here/last" || [ "$?" -eq 1 ]
-	fi
+	rm -f "$here/damaged"
+	{
+		if [ "$(wc -l <"$here/wanted")" -gt 20000 ]; then
+			cat "$home/$1.manifest"
+		else
+			grep -a -F -f "$here/wanted" "$home/$1.manifest" || [ "$?" -eq 1 ]
+		fi || : >"$here/damaged"
+	} 2>/dev/null | comm -23 - "$here/minus" && cat "$here/plus" && [ ! -f "$here/damaged" ]
 }
 
 # now_listed NUMBER: for what comes after the pass, the whole listing as a file,
@@ -307,7 +291,7 @@ other_names() {
 	if [ -f "$here/now" ]; then
 		ln -f "$here/now" "$here/all"
 	else
-		comm -23 "$here/last" "$here/before" >"$here/all"
+		last_listing "$1" | comm -23 - "$here/before" >"$here/all"
 	fi
 	awk 'BEGIN { FS = "\t" }
 		part == 1 { wanted[$1]; next }
@@ -322,9 +306,9 @@ other_names() {
 # a record gets a mark, and so counts as changed in the next pass.
 racy() { echo $(($(cat "$work/$1/began") - 3)); }
 
-# figures NUMBER: what the source holds, and the manifest of it.
+# figures NUMBER: what the source holds, the manifest of it, and the names.
 figures() {
-	awk -v racy="$(racy "$1")" -v number="$1" -v out="$work/$1/figures" '
+	awk -v racy="$(racy "$1")" -v number="$1" -v figures="$work/$1/figures" -v names="$work/$1/names.unsorted" '
 		BEGIN { FS = OFS = "\t" }
 		/^cutover-end\t/ { print; next }
 		{
@@ -332,13 +316,16 @@ figures() {
 			kinds[type]++
 			n++
 			if (type == "f") bytes += $(NF - 5)
+			path = $1
+			for (i = 2; i <= NF - 9; i++) path = path "\t" $i
+			print "/" path > names
 			if ($(NF - 6) + 0 >= racy) $(NF - 6) = $(NF - 6) "r"
 			print
 		}
 		END {
 			printf "seen\t%d\t%d\t%d\t%d\t%d\t%d\t%.0f\n", number, n, kinds["f"], kinds["d"], kinds["l"],
-				n - kinds["f"] - kinds["d"] - kinds["l"], bytes > out
-		}' "$work/$1/now" | gzip -1 >"$work/$1/manifest.gz"
+				n - kinds["f"] - kinds["d"] - kinds["l"], bytes > figures
+		}' "$work/$1/now" >"$work/$1/manifest" && tr '\n\0' '\0\n' <"$work/$1/names.unsorted" | sort -z >"$work/$1/names.new" && rm "$work/$1/names.unsorted"
 }
 
 # strangers: owners of what is to be copied that this host does not know.
@@ -384,16 +371,16 @@ remember_attempt() {
 		mv "$home/$1.pending.new" "$home/$1.pending"
 }
 
-# remember NUMBER: the pass has done its work.
+# remember NUMBER: the pass has done its work. What is interrupted here leads to a
+# listing of everything.
 remember() {
-	if [ -f "$work/$1/manifest.gz" ]; then
-		# Until there is an N.since of this manifest, everything is listed.
-		mv "$work/$1/manifest.gz" "$home/$1.manifest.gz" || return 1
-		{
-			printf '%s' "$(mark "$1")" && sed 's/^=//' "$work/$1/since" && cat "$work/$1/figures"
-		} >"$work/$1/since.new" && mv "$work/$1/since.new" "$work/$1/since"
+	here=$work/$1
+	if [ -f "$here/manifest" ]; then
+		cat "$here/figures" >>"$here/since" && mv "$here/manifest" "$home/$1.manifest" || return 1
 	fi
-	mv "$work/$1/since" "$home/$1.since" || return 1
+	{
+		printf '%s|%s' "$(mark "$home/$1.manifest")" "$(mark "$here/names.new")" && sed 's/^=//' "$here/since"
+	} >"$home/$1.since.new" && mv "$home/$1.since.new" "$home/$1.since" && mv "$here/names.new" "$home/$1.names" || return 1
 	rm -f "$home/$1.pending"
 }
 
@@ -502,7 +489,7 @@ remove() {
 			if [ -n "$aside" ]; then
 				mkdir -p "$aside" && tr '\n\0' '\0\n' <"$here/places" | (cd "$aside" && xargs -0 mkdir -p --)
 			fi
-			tr '\n\0' '\0\n' <"$here/take" | xargs -0 sh "$job/remove.sh" "$target" "$aside" files
+			tr '\n\0' '\0\n' <"$here/take" | xargs -0 -n 100 -P 2 sh "$job/remove.sh" "$target" "$aside" files
 		fi
 		if [ -f "$here/dirs" ]; then
 			sort -r "$here/dirs" | tr '\n\0' '\0\n' | xargs -0 sh "$job/remove.sh" "$target" "$aside" dirs

@@ -448,7 +448,7 @@ func TestAnotherTreeDeletesNothing(t *testing.T) {
 	}
 	r.sh(`test -f "$target/f" -a -f "$target/g"`)
 	// A manifest that is damaged is one that is lost.
-	write(t, r.state+"/chains/"+Pass{}.manifests("c")+"/1.manifest.gz", "garbage", 0o600)
+	write(t, r.state+"/chains/"+Pass{}.manifests("c")+"/1.manifest", "garbage", 0o600)
 	r.sh(`rm "$source/g"`)
 	if p := r.mustPass(); p.how != "lost" || p.deleted != 0 {
 		t.Errorf("%+v", p)

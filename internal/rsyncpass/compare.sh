@@ -2,18 +2,19 @@
 # before it on the old one, pass.sh on the new one.
 #
 # A record is a line of fields parted by tabs: device:inode, links, ctime, KiB,
-# user ID, group ID; then what has to agree: type, mode, user, group, size and
-# mtime of a file, and the path, which for a symbolic link is followed by two
-# slashes and where it leads.
+# user ID, group ID; then what has to agree: type, mode, size and mtime of a file,
+# and the path, which for a symbolic link is followed by two slashes and where it
+# leads. Owners have to agree by name: verify.sh puts those in, for find takes
+# longer to look them up, file by file, than for all the rest.
 #
 # The sum of a file is a line of its SHA-256, a tab, and the path.
 #
 # Each ends with a NUL.
 
 # shellcheck disable=SC2034 # for find, as several words
-records='( -type f -printf %D:%i\t%n\t%C@\t%k\t%U\t%G\t%y\t%m\t%u\t%g\t%s\t%T@\t%p\0 -o
-	-type l -printf %D:%i\t%n\t%C@\t%k\t%U\t%G\t%y\t%m\t%u\t%g\t-\t-\t%p//%l\0 -o
-	-printf %D:%i\t%n\t%C@\t%k\t%U\t%G\t%y\t%m\t%u\t%g\t-\t-\t%p\0 )'
+records='( -type f -printf %D:%i\t%n\t%C@\t%k\t%U\t%G\t%y\t%m\t%s\t%T@\t%p\0 -o
+	-type l -printf %D:%i\t%n\t%C@\t%k\t%U\t%G\t%y\t%m\t-\t-\t%p//%l\0 -o
+	-printf %D:%i\t%n\t%C@\t%k\t%U\t%G\t%y\t%m\t-\t-\t%p\0 )'
 
 # named prints records of the paths on its standard input, NUL at their ends, as
 # far as they are there.

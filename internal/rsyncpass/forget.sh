@@ -27,7 +27,7 @@ drop() {
 
 # known CHAIN: whether anything was brought.
 known() {
-	for file in "$1"/*.pending "$1"/*.manifest.gz; do
+	for file in "$1"/*.pending "$1"/*.manifest; do
 		if [ -f "$file" ]; then return 0; fi
 	done
 	return 1

@@ -35,19 +35,19 @@ connect() {
 	ssh -F "$job/ssh_config" -S "$job/mux" -M -N cutover-old </dev/null >/dev/null 2>&1 &
 	master=$!
 	tries=0
-	until [ -S "$job/mux" ] || [ "$tries" -ge 600 ] || ! kill -0 "$master" 2>/dev/null; do
+	until [ -S "$job/mux" ] || [ "$tries" -ge 1500 ] || ! kill -0 "$master" 2>/dev/null; do
 		tries=$((tries + 1))
-		sleep 0.05 2>/dev/null || sleep 1
+		sleep 0.02 2>/dev/null || sleep 1
 	done
 }
 
 # However the pass ends, its streams and its key end with it.
-children='' recalling=''
+children=
 # shellcheck disable=SC2317 # the trap calls it
 clean() {
 	unwatch
 	# shellcheck disable=SC2086 # numbers
-	if [ -n "$children$recalling" ]; then wait $children $recalling; fi
+	if [ -n "$children" ]; then wait $children; fi
 	if [ -n "$master" ]; then kill "$master" 2>/dev/null; fi
 	rm -f "$job/key" "$job/key.pub" "$job/public"
 	rm -rf "$work"
@@ -78,13 +78,6 @@ done
 rm -f "$log"
 TMPDIR=$work
 export TMPDIR
-count=$(wc -l <"$job/targets")
-number=0
-while [ "$number" -lt "$count" ]; do
-	number=$((number + 1))
-	recall "$number" &
-	recalling="$recalling $!"
-done
 
 sed "s,%DIR%,$job,g" "$job/ssh_config" >"$job/ssh_config.new" && mv "$job/ssh_config.new" "$job/ssh_config"
 set --
@@ -93,12 +86,12 @@ ssh-keygen -q -t "$(cat "$job/key_type")" "$@" -N '' -C "$(cat "$job/comment")" 
 { echo "$job"; cat "$job/key.pub"; } >"$job/public.new" && mv "$job/public.new" "$job/public"
 waited=0
 until [ -f "$job/go" ]; do
-	if [ "$waited" -gt 600 ]; then
+	if [ "$waited" -gt 6000 ]; then
 		echo 'nobody has let the key in' >&2
 		exit 1
 	fi
 	waited=$((waited + 1))
-	sleep 0.2
+	sleep 0.02
 done
 rm -f "$job/public"
 
@@ -192,6 +185,7 @@ say key "$(cut -d ' ' -f 2 "$job/key.pub")"
 failed=0
 streams=1
 connect
+count=$(wc -l <"$job/targets")
 number=0
 while [ "$number" -lt "$count" ]; do
 	number=$((number + 1))

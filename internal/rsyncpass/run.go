@@ -295,11 +295,11 @@ func (w *witness) admitAndFollow(ctx context.Context, token string) (job.State, 
 	if err := w.plan.admit(ctx, w.from, public); err != nil {
 		return state, &failure{err.Error(), err}
 	}
-	if err := w.hello(ctx, dir); err != nil {
-		return state, &failure{err.Error(), err}
-	}
 	if err := job.Put(ctx, w.to, name, token, "go", "go\n"); err != nil && !errors.Is(err, job.ErrGone) {
 		return state, err
+	}
+	if err := w.hello(ctx, dir); err != nil {
+		return state, &failure{err.Error(), err}
 	}
 	return job.Follow(ctx, w.to, name, "", w.progress)
 }
@@ -310,8 +310,8 @@ func (w witness) progress(state job.State) {
 	}
 }
 
-// hello goes the whole way to the old host once without copying anything, so
-// that what is wrong with the way is said as such.
+// hello goes the whole way to the old host once without copying anything, while
+// the job does so too, so that what is wrong with the way is said as such.
 func (w witness) hello(ctx context.Context, dir string) error {
 	answer, err := w.to.Run(ctx, host.Exec("ssh", "-F", dir+"/ssh_config", oldAlias, "cutover-hello"))
 	if err != nil {

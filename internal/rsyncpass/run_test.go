@@ -130,8 +130,8 @@ func expectAdmission(t *testing.T, from, to *recorded, p Pass) {
 	l := p.mustPlan(t, from, to)
 	to.Expect(look(5, "public")).Prints("phase running\ntoken " + p.token() + "\nfile " + jobDir + "\nfile ssh-ed25519 CCCC " + l.comment + "\n")
 	from.Expect(l.admitted())
-	to.Expect("ssh -F " + jobDir + "/ssh_config cutover-old cutover-hello").Prints("cutover-pass is ready\n")
 	to.Expect("job/job.sh put " + name + " '" + p.token() + "' go").WithStdin("go\n")
+	to.Expect("ssh -F " + jobDir + "/ssh_config cutover-old cutover-hello").Prints("cutover-pass is ready\n")
 }
 
 // startOf is the command that starts the job, as a Fake knows it.
@@ -520,6 +520,7 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 		} {
 			from, to := twoHosts(t)
 			begin(t, from, to)
+			to.Expect("job/job.sh put " + name + " '" + thePass.token() + "' go").WithStdin("go\n")
 			to.Expect("ssh -F "+jobDir+"/ssh_config cutover-old cutover-hello").Exits(255, stderr)
 			to.Expect(cancel)
 			to.Expect(remove)
@@ -546,7 +547,8 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 		t.Parallel()
 		from, to := twoHosts(t)
 		ctx, stop := context.WithCancel(context.Background())
-		expectStart(t, from, to, thePass)
+		begin(t, from, to)
+		to.Expect("job/job.sh put " + name + " '" + thePass.token() + "' go").WithStdin("go\n")
 		to.Expect(cancel)
 		to.Expect(remove)
 		from.Expect(dismissalOf)
@@ -609,6 +611,7 @@ func TestPreflight(t *testing.T) {
 		t.Parallel()
 		from, to := twoHosts(t)
 		from.Expect(surveyOld).Prints("os\tdebian\n")
+		to.Expect(surveyNew).Prints(newAnswer)
 		if _, err := Run(context.Background(), from, to, thePass, nil); err == nil || !strings.Contains(err.Error(), "no full answer") {
 			t.Errorf("error %v", err)
 		}

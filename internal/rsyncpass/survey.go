@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
@@ -81,19 +82,31 @@ type rsyncVersion struct {
 	fixed    []string // vulnerabilities that its package says to have mended
 }
 
-// ask surveys both hosts.
+// ask surveys both hosts, side by side.
 func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	var s survey
-	var err error
+	var toldNew error
+	var asking sync.WaitGroup
+	asking.Go(func() { toldNew = p.askNew(ctx, to, &s) })
+	toldOld := p.askOld(ctx, from, to, &s)
+	asking.Wait()
+	if toldOld != nil {
+		return s, toldOld
+	}
+	return s, toldNew
+}
+
+func (p Pass) askOld(ctx context.Context, from, to host.Host, s *survey) (err error) {
 	if s.from, err = from.Identity(ctx); err != nil {
-		return s, err
+		return err
 	}
-	if s.to, err = to.Identity(ctx); err != nil {
-		return s, err
-	}
-	client := s.to.Address
-	if p.Route == Operator {
-		client = "127.0.0.1"
+	client := "127.0.0.1"
+	if p.Route != Operator {
+		there, err := to.Identity(ctx)
+		if err != nil {
+			return err
+		}
+		client = there.Address
 	}
 	args := []string{s.from.User, s.from.Become, client}
 	for _, each := range p.Paths {
@@ -101,23 +114,30 @@ func (p Pass) ask(ctx context.Context, from, to host.Host) (survey, error) {
 	}
 	answer, err := from.Run(ctx, host.Sh(surveyOldScript, args...))
 	if err != nil {
-		return s, err
+		return err
 	}
 	if err := s.old.parse(string(answer.Stdout), len(p.Paths)); err != nil {
-		return s, fmt.Errorf("on host %q: %w", from.Name(), err)
+		return fmt.Errorf("on host %q: %w", from.Name(), err)
 	}
+	return nil
+}
 
-	args = nil
+func (p Pass) askNew(ctx context.Context, to host.Host, s *survey) (err error) {
+	if s.to, err = to.Identity(ctx); err != nil {
+		return err
+	}
+	var args []string
 	for _, each := range p.Paths {
 		args = append(args, each.target())
 	}
-	if answer, err = to.Run(ctx, host.Sh(surveyNewScript, args...)); err != nil {
-		return s, err
+	answer, err := to.Run(ctx, host.Sh(surveyNewScript, args...))
+	if err != nil {
+		return err
 	}
 	if err := s.new.parse(string(answer.Stdout), len(p.Paths)); err != nil {
-		return s, fmt.Errorf("on host %q: %w", to.Name(), err)
+		return fmt.Errorf("on host %q: %w", to.Name(), err)
 	}
-	return s, nil
+	return nil
 }
 
 func (o *oldHost) parse(stdout string, paths int) error {

@@ -91,7 +91,42 @@ both() {
 		ended "$1" "${3:-verify}" "$code"
 		return 1
 	fi
-	sed '$d' "$here/there.records" >"$here/there.new" && mv "$here/there.new" "$here/there.records"
+	if [ "$2" = sums ]; then
+		sed '$d' "$here/there.records" >"$here/there.new" && mv "$here/there.new" "$here/there.records"
+		return
+	fi
+	owned <"$here/there.records" >"$here/numbers" && to_old cutover-names <"$here/numbers" >"$here/there.names" 2>"$work/said"
+	code=$?
+	if [ "$code" -ne 0 ]; then
+		ended "$1" "${3:-verify}" "$code"
+		return 1
+	fi
+	owned <"$here/here.records" | while IFS=$tab read -r kind owner; do
+		case $kind in user) database=passwd ;; *) database=group ;; esac
+		getent "$database" "$owner" | awk -F : -v kind="$kind" -v owner="$owner" '$3 == owner && !n++ { print kind "\t" owner "\t" $1 }'
+	done >"$here/here.names"
+	name_owners here &
+	local=$!
+	name_owners there && wait "$local"
+}
+
+# owned: of records, whose they are: lines of "user" or "group" and a number.
+owned() {
+	awk 'BEGIN { FS = "\t" }
+		NF > 5 { users[$5]; groups[$6] }
+		END { for (n in users) print "user\t" n; for (n in groups) print "group\t" n }'
+}
+
+# name_owners SIDE: puts user and group by name into its records, behind the mode.
+# One without a name stays a number.
+name_owners() {
+	awk 'BEGIN { FS = OFS = "\t" }
+		part == 1 { name[$1, $2] = $3; next }
+		NF > 5 {
+			user = ("user", $5) in name ? name["user", $5] : $5
+			$8 = $8 "\t" user "\t" (("group", $6) in name ? name["group", $6] : $6)
+			print
+		}' part=1 "$here/$1.names" part=2 "$here/$1.records" >"$here/$1.new" && mv "$here/$1.new" "$here/$1.records"
 }
 
 # files: the regular files of a listing.
@@ -156,6 +191,6 @@ doubt() {
 			for (i = 2; i <= NF - 9; i++) path = path "\t" $i
 			if (path in doubted && $(NF - 6) !~ /r$/) $(NF - 6) = $(NF - 6) "r"
 			print
-		}' part=1 "$work/$1/doubted" part=2 - | gzip -1 >"$work/$1/manifest.new" &&
-		mv "$work/$1/manifest.new" "$home/$1.manifest.gz" && rm -f "$home/$1.since"
+		}' part=1 "$work/$1/doubted" part=2 - >"$work/$1/doubtful" &&
+		mv "$work/$1/doubtful" "$home/$1.manifest" && rm -f "$home/$1.since"
 }
