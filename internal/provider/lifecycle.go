@@ -46,7 +46,7 @@ type lifecycle[M any] struct {
 	// change anything on a host.
 	plan func(ctx context.Context, r *request[M], prior, plan *M) error
 	// follows: plan only follows changes, and is not asked where there are none;
-	// decoding for it takes as long as all else in a plan of thousands.
+	// decoding for it is a tenth of the provider's time in a plan of thousands.
 	follows bool
 
 	// create makes the object and fills in the computed values. It calls
