@@ -63,6 +63,7 @@ func newHostUserResource() resource.Resource {
 		timeouts:       func(m *hostUserModel) timeouts.Value { return m.Timeouts },
 		validate:       validateHostUser,
 		plan:           planHostUser,
+		follows:        true,
 		create:         createHostUser,
 		read:           readHostUser,
 		update:         updateHostUser,

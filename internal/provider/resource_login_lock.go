@@ -46,6 +46,7 @@ func newLoginLockResource() resource.Resource {
 		timeouts:       func(m *loginLockModel) timeouts.Value { return m.Timeouts },
 		validate:       validateLoginLock,
 		plan:           planLoginLock,
+		follows:        true,
 		create:         createLoginLock,
 		read:           readLoginLock,
 		update:         updateLoginLock,

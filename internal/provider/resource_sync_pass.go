@@ -101,6 +101,7 @@ func newSyncPassResource() resource.Resource {
 		timeouts:       func(m *syncPassModel) timeouts.Value { return m.Timeouts },
 		validate:       validateSyncPass,
 		plan:           planSyncPass,
+		follows:        true,
 		create:         createSyncPass,
 		read:           func(context.Context, *request[syncPassModel], *syncPassModel) (bool, error) { return true, nil },
 		update:         updateSyncPass,

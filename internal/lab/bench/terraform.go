@@ -23,10 +23,13 @@ type Terraform struct {
 	env         []string
 }
 
+// Module is a module of a configuration, which calls it by source = "./NAME".
+type Module struct{ Name, Text string }
+
 // NewTerraform builds the provider of the project in the working directory and
-// initialises a configuration, given as the text of its only file, in the
-// folder work.
-func NewTerraform(ctx context.Context, started *lab.Lab, work, config string) (*Terraform, error) {
+// initialises a configuration, given as the text of its only file and of those
+// of its modules, in the folder work.
+func NewTerraform(ctx context.Context, started *lab.Lab, work, config string, modules ...Module) (*Terraform, error) {
 	tf := &Terraform{binary: os.Getenv("TF_ACC_TERRAFORM_PATH"), dir: filepath.Join(work, "config")}
 	for _, name := range []string{"terraform", "tofu"} {
 		if found, err := exec.LookPath(name); tf.binary == "" && err == nil {
@@ -50,13 +53,17 @@ func NewTerraform(ctx context.Context, started *lab.Lab, work, config string) (*
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(tf.dir, 0o755); err != nil {
-		return nil, err
-	}
-	for name, text := range map[string]string{
+	files := map[string]string{
 		filepath.Join(work, "terraformrc"): fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror),
 		filepath.Join(tf.dir, "main.tf"):   config,
-	} {
+	}
+	for _, module := range modules {
+		files[filepath.Join(tf.dir, module.Name, "main.tf")] = module.Text
+	}
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return nil, err
+		}
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			return nil, err
 		}

@@ -5,36 +5,18 @@ terraform {
 }
 
 variable "address" { type = string }
-variable "people" { type = map(string) } # comment by name
+variable "people" { type = map(map(string)) } # comment by name, by group
 
 provider "cutover" {
   hosts = { new = { address = var.address } }
 }
 
-resource "cutover_host_user" "people" {
+# For each instance of a resource, Terraform goes through all instances of that
+# resource: what it takes grows with the square of their number, and is most of
+# the time of a thousand. In groups it does not.
+module "people" {
+  source   = "./people"
   for_each = var.people
 
-  host                   = "new"
-  name                   = each.key
-  gecos                  = each.value
-  shell                  = "/bin/bash"
-  on_destroy             = "remove"
-  remove_home_on_destroy = true
-}
-
-# One thing that waits for all accounts and that all skeletons wait for: where
-# each of a thousand skeletons waits for each of a thousand accounts, Terraform
-# spends minutes on a graph of a million edges.
-resource "terraform_data" "accounts" {
-  depends_on = [cutover_host_user.people]
-}
-
-resource "cutover_home_skeleton" "homes" {
-  for_each = var.people
-
-  host        = "new"
-  user        = each.key
-  directories = { mail = { mode = "0700" } }
-
-  depends_on = [terraform_data.accounts]
+  people = each.value
 }

@@ -3,7 +3,8 @@
 // of them, beside Ansible's user and file modules on the same host of the lab.
 // `make bench-accounts` runs it.
 //
-// From the environment: USERS, how many accounts cutover makes (1000);
+// From the environment: USERS, how many accounts cutover makes (1000); GROUP, how
+// many of them a module of its configuration has (100);
 // ANSIBLE_USERS, how many Ansible makes (100: a thousand take it a quarter of an
 // hour each time; what it took is then scaled, and said to be); RUNS, how often
 // both take their turns (3); STATE=file for the CLI's defaults (see cutover).
@@ -43,7 +44,7 @@ type subject interface {
 type times struct{ create, unchanged, change []time.Duration }
 
 func run(ctx context.Context) (err error) {
-	sizes := map[string]int{"USERS": 1000, "ANSIBLE_USERS": 100, "RUNS": 3}
+	sizes := map[string]int{"USERS": 1000, "GROUP": 100, "ANSIBLE_USERS": 100, "RUNS": 3}
 	if err := bench.Sizes(sizes); err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func run(ctx context.Context) (err error) {
 	if err := save(ctx, host); err != nil {
 		return err
 	}
-	ours, err := newCutover(ctx, started, host, work, sizes["USERS"])
+	ours, err := newCutover(ctx, started, host, work, sizes["USERS"], sizes["GROUP"])
 	if err != nil {
 		return err
 	}

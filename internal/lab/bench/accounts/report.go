@@ -34,7 +34,7 @@ func report(ours *cutover, theirs *ansible, us, them *times) error {
 	}
 
 	fmt.Printf("\n%d accounts, each with one directory in its home, on one host; medians of %d runs each, taken in turns.\n", n, len(us.create))
-	fmt.Printf("Terraform ran with %s.\n", ours.settings())
+	fmt.Printf("Terraform had them in groups of %d, and ran with %s.\n", ours.group, ours.settings())
 	if n != m {
 		fmt.Printf("Ansible made %d accounts (in brackets: measured); its times are scaled to %d, less the %.1f s that none at all take it.\n", m, n, idle.Seconds())
 	}
