@@ -28,7 +28,7 @@ func (b *comparison) small(ctx context.Context, scale float64) error {
 	for run := range b.runs {
 		subjects := turn(b.all, run)
 		for _, s := range subjects {
-			if err := b.measure(ctx, first, s, source, false); err != nil {
+			if err := b.measure(ctx, first, s, source, targetOf(s, source, run), false); err != nil {
 				return err
 			}
 		}
@@ -37,16 +37,13 @@ func (b *comparison) small(ctx context.Context, scale float64) error {
 		}
 		for _, s := range subjects {
 			if s.again() {
-				if err := b.measure(ctx, warm, s, source, false); err != nil {
+				if err := b.measure(ctx, warm, s, source, targetOf(s, source, run), false); err != nil {
 					return err
 				}
 			}
 		}
-		if err := b.clear(ctx, source); err != nil {
-			return err
-		}
 	}
-	return b.remove(ctx, b.from, source)
+	return nil
 }
 
 // large copies ten files of 500 MB as a first pass.
@@ -60,10 +57,12 @@ func (b *comparison) large(ctx context.Context, scale float64) error {
 	o := b.begin(fmt.Sprintf("first pass of %d files of %d MB", files, size/1e6), map[string]float64{nameOriginal: 2})
 	for run := range b.runs {
 		for _, s := range turn(b.all, run) {
-			if err := b.measure(ctx, o, s, source, false); err != nil {
+			target := targetOf(s, source, run)
+			if err := b.measure(ctx, o, s, source, target, false); err != nil {
 				return err
 			}
-			if err := b.clearOne(ctx, s, source); err != nil {
+			// These are few files, and large ones: here it is room that counts.
+			if err := errors.Join(s.forget(ctx, target), b.remove(ctx, b.to, target)); err != nil {
 				return err
 			}
 		}
@@ -84,15 +83,14 @@ func (b *comparison) final(ctx context.Context, scale float64) error {
 		map[string]float64{nameOriginal: 2.5, nameArchive: 4.5})
 	var subjects []subject
 	for _, s := range b.all {
+		if !s.again() {
+			continue
+		}
 		// Once is enough here: it is only what the next case starts from.
-		if err := b.measure(ctx, first, s, source, false); err != nil {
+		if err := b.measure(ctx, first, s, source, targetOf(s, source, 0), false); err != nil {
 			return err
 		}
-		if s.again() {
-			subjects = append(subjects, s)
-		} else if err := b.clearOne(ctx, s, source); err != nil {
-			return err
-		}
+		subjects = append(subjects, s)
 	}
 	for run := range b.runs {
 		if _, err := b.from.Run(ctx, "sh", "-c", `sleep 1; touch /root/bench.stamp`); err != nil {
@@ -114,27 +112,12 @@ func (b *comparison) final(ctx context.Context, scale float64) error {
 			}
 		}
 		for _, s := range turn(subjects, run) {
-			if err := b.measure(ctx, o, s, source, true); err != nil {
+			if err := b.measure(ctx, o, s, source, targetOf(s, source, 0), true); err != nil {
 				return err
 			}
 		}
 	}
-	return errors.Join(b.clear(ctx, source), b.remove(ctx, b.from, source))
-}
-
-// clear removes all targets.
-func (b *comparison) clear(ctx context.Context, source string) error {
-	for _, s := range b.all {
-		if err := b.clearOne(ctx, s, source); err != nil {
-			return err
-		}
-	}
 	return nil
-}
-
-func (b *comparison) clearOne(ctx context.Context, s subject, source string) error {
-	target := targetOf(s, source)
-	return errors.Join(s.forget(ctx, target), b.remove(ctx, b.to, target))
 }
 
 // thousands is a number with marks between its groups.

@@ -118,20 +118,20 @@ func (b *comparison) begin(label string, goals map[string]float64) *outcome {
 
 // measure has one subject bring the source to its own target, and looks at what
 // is there then.
-func (b *comparison) measure(ctx context.Context, o *outcome, s subject, source string, final bool) error {
+func (b *comparison) measure(ctx context.Context, o *outcome, s subject, source, target string, final bool) error {
 	// What others have written is on the disk before the next one starts.
 	if err := b.settle(ctx); err != nil {
 		return err
 	}
 	b.ours.passes = nil
-	took, err := s.bring(ctx, source, targetOf(s, source), final)
+	took, err := s.bring(ctx, source, target, final)
 	if err != nil {
 		return fmt.Errorf("%s: %s: %w", o.label, s.name(), err)
 	}
 	bench.Step("%s: %s: %.1f s", o.label, s.name(), took.Seconds())
 	o.took[s.name()] = append(o.took[s.name()], took)
 	o.alone = append(o.alone, b.ours.passes...)
-	if err := b.check(ctx, source, targetOf(s, source), s.exact()); err != nil {
+	if err := b.check(ctx, source, target, s.exact()); err != nil {
 		return fmt.Errorf("%s: %s: %w", o.label, s.name(), err)
 	}
 	return nil
@@ -142,8 +142,13 @@ func (b *comparison) settle(ctx context.Context) error {
 	return err
 }
 
+// tree makes trees, or changes them, on the old host. A pass takes what has changed
+// within seconds of it for what may change again, so these have to go by.
 func (b *comparison) tree(ctx context.Context, arguments ...string) error {
-	_, err := b.from.RunInput(ctx, treeProgram, append([]string{"perl", "-"}, arguments...)...)
+	if _, err := b.from.RunInput(ctx, treeProgram, append([]string{"perl", "-"}, arguments...)...); err != nil {
+		return err
+	}
+	_, err := b.from.Run(ctx, "sleep", "5")
 	return err
 }
 
@@ -152,8 +157,13 @@ func (b *comparison) remove(ctx context.Context, host *lab.Host, directory strin
 	return err
 }
 
-func targetOf(s subject, source string) string {
-	return source + "-" + strings.NewReplacer(" ", "", "|", "-").Replace(s.name())
+// targetOf is a directory of its own for each run. None is removed before the end:
+// when ext4 makes a file, it looks at every inode that was freed within the last
+// minutes (recently_deleted in fs/ext4/ialloc.c), and then all subjects take
+// several times as long. For the same reason nothing else should have removed many
+// files on this machine just before.
+func targetOf(s subject, source string, run int) string {
+	return fmt.Sprintf("%s-%s-%d", source, strings.NewReplacer(" ", "", "|", "-").Replace(s.name()), run)
 }
 
 // listing is all of a tree that every subject keeps.
