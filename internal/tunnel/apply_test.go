@@ -237,6 +237,7 @@ func TestInspectNeverTakesALostConnectionForAbsence(t *testing.T) {
 	t.Parallel()
 	from, to := hosttest.New(t), hosttest.New(t)
 	from.Expect(stateCommand).Fails(fs.ErrClosed)
+	to.Expect(stateCommandTo).Prints(freshSshd)
 	if _, _, _, err := Inspect(context.Background(), from, to, "relay", ""); err == nil {
 		t.Error("a lost connection was taken for an answer")
 	}

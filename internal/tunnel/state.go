@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
@@ -78,17 +80,20 @@ func (t Tunnel) states(ctx context.Context, from, to host.Host) (fromFacts, toFa
 		}
 	}
 	paths = append(paths, linkPaths(t.directory())...)
-	old, err := from.Run(ctx, host.Sh(fromState, append([]string{t.Name}, unique(paths)...)...))
-	if err != nil {
-		return fromFacts{}, toFacts{}, err
+	var old, fresh host.Result
+	var oldErr, freshErr error
+	var both sync.WaitGroup
+	both.Go(func() { old, oldErr = from.Run(ctx, host.Sh(fromState, append([]string{t.Name}, unique(paths)...)...)) })
+	both.Go(func() {
+		fresh, freshErr = to.Run(ctx, host.Sh(toState, append([]string{t.account(), t.home(), "/etc/systemd/system/" + t.linkUnit()}, linkPaths(t.linkDirectory())...)...))
+	})
+	both.Wait()
+	if oldErr != nil || freshErr != nil {
+		return fromFacts{}, toFacts{}, errors.Join(oldErr, freshErr)
 	}
 	oldFacts, err := parseFrom(old.Stdout)
 	if err != nil {
 		return fromFacts{}, toFacts{}, fmt.Errorf("on host %q: %s printed %w", from.Name(), fromState.Name, err)
-	}
-	fresh, err := to.Run(ctx, host.Sh(toState, append([]string{t.account(), t.home(), "/etc/systemd/system/" + t.linkUnit()}, linkPaths(t.linkDirectory())...)...))
-	if err != nil {
-		return fromFacts{}, toFacts{}, err
 	}
 	newFacts, err := parseTo(fresh.Stdout, t.home()+"/.ssh/authorized_keys")
 	if err != nil {

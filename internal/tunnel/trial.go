@@ -102,7 +102,9 @@ func (t Tunnel) tryRelaysAndWay(ctx context.Context, from, to host.Host, init st
 
 // tryForward waits until a forward answers at an address of the old host.
 func (t Tunnel) tryForward(ctx context.Context, from, to host.Host, forward Forward, address, init string, deadline time.Time) error {
-	for {
+	// Clients wait for the first answer; an sshd writes each failure to its log.
+	pause := 20 * time.Millisecond
+	for ; ; pause = min(pause*5/4, 250*time.Millisecond) {
 		_, err := converse(ctx, from, address, forward.ListenPort)
 		if err == nil {
 			return nil
@@ -115,7 +117,7 @@ func (t Tunnel) tryForward(ctx context.Context, from, to host.Host, forward Forw
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
