@@ -48,7 +48,8 @@ type request struct {
 }
 
 // sort is a sort of request: its port, how often it is made, and how. id is
-// different for each.
+// different for each. Each port is asked at least ten times a second: a time
+// without service is known as exactly as that.
 type sort struct {
 	name  string
 	port  int
@@ -62,9 +63,9 @@ var sorts = []sort{
 	{"http", 80, 50 * time.Millisecond, getPage, false},
 	{"dav", 80, 100 * time.Millisecond, putFile, true},
 	{"smtp", 25, 50 * time.Millisecond, sendMessage, true},
-	{"submission", 587, 500 * time.Millisecond, greetSubmission, false},
-	{"imap", 143, 200 * time.Millisecond, openInbox, false},
-	{"pop3", 110, 500 * time.Millisecond, greetPOP3, false},
+	{"submission", 587, 100 * time.Millisecond, greetSubmission, false},
+	{"imap", 143, 100 * time.Millisecond, openInbox, false},
+	{"pop3", 110, 100 * time.Millisecond, greetPOP3, false},
 }
 
 // load is clients that know only the old address. They come at a fixed pace,
