@@ -7,15 +7,20 @@ systemd_name() { # NAME
 	esac
 }
 
+newline='
+'
+
 # look asks once for what get is to be asked for, until blink.
 look() {
-	seen=$(systemctl show "$service" -p LoadState -p ActiveState -p SubState -p TriggeredBy -p ConsistsOf -p UnitFileState)
+	seen=$newline$(systemctl show "$service" -p LoadState -p ActiveState -p SubState -p TriggeredBy -p ConsistsOf -p UnitFileState)
 }
 blink() { seen=; }
 
 get() { # UNIT PROPERTY
 	if [ -n "${seen-}" ] && [ "$1" = "$service" ]; then
-		printf '%s\n' "$seen" | sed -n "s/^$2=//p"
+		# Without another process: clients may be waiting.
+		value=${seen#*"$newline$2="}
+		[ "$value" = "$seen" ] || printf '%s\n' "${value%%"$newline"*}"
 		return
 	fi
 	systemctl show "$1" -p "$2" | sed "s/^$2=//"
