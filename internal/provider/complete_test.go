@@ -4,10 +4,12 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	dsschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	frameworkprovider "github.com/hashicorp/terraform-plugin-framework/provider"
@@ -41,6 +43,8 @@ func TestEveryTypeIsComplete(t *testing.T) {
 				t.Errorf("the schema is no valid one: %v", diags)
 			}
 			described(t, "", got.Schema.MarkdownDescription)
+			read, _ := reflect.TypeOf(r).Elem().FieldByName("read")
+			values(t, read.Type.In(2).Elem())
 			for name, attribute := range got.Schema.Attributes {
 				resourceAttribute(t, name, attribute)
 			}
@@ -163,4 +167,20 @@ func read(t *testing.T, path string) string {
 		t.Error(err)
 	}
 	return string(content)
+}
+
+// values fails where a model, or a struct in it, holds anything but values of the
+// framework: a refresh compares it with a copy that reading must not write through.
+func values(t *testing.T, model reflect.Type) {
+	t.Helper()
+	for i := range model.NumField() {
+		field := model.Field(i)
+		switch {
+		case field.Type.Implements(reflect.TypeFor[attr.Value]()):
+		case field.Type.Kind() == reflect.Struct:
+			values(t, field.Type)
+		default:
+			t.Errorf("%s of %s is a %s", field.Name, model, field.Type)
+		}
+	}
 }
