@@ -128,7 +128,10 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 			starts++
 		case job.Ended, job.Died:
 			// One that nobody has waited for says little of what is there now.
-			if err := w.remove(ctx, state.Token); err != nil {
+			switch err := job.Remove(ctx, w.to, name, state.Token); {
+			case errors.Is(err, job.ErrGone):
+				continue // somebody does wait for it
+			case err != nil:
 				return false, result, err
 			}
 			if err := w.claim(ctx, state.Token); err != nil {
@@ -136,6 +139,7 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 			}
 			continue
 		}
+		seen := state.Token
 		if same {
 			state, err = w.see(ctx, state)
 		} else {
@@ -145,6 +149,9 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 		if err != nil {
 			// A pass that cannot be seen any more may still run.
 			return !errors.Is(err, errOutOfSight), result, err
+		}
+		if state.Token != seen {
+			continue // another run has its result, and the next pass may have begun
 		}
 		switch err := job.Remove(ctx, w.to, name, state.Token); {
 		case errors.Is(err, job.ErrGone):
@@ -298,8 +305,14 @@ func (w *witness) admitAndFollow(ctx context.Context, token string) (job.State, 
 	if err := job.Put(ctx, w.to, name, token, "go", "go\n"); err != nil && !errors.Is(err, job.ErrGone) {
 		return state, err
 	}
-	if err := w.hello(ctx, dir); err != nil {
-		return state, &failure{err.Error(), err}
+	if failed := w.hello(ctx, dir); failed != nil {
+		// The way is gone with the key of a pass that is over, and another run may
+		// have read its result and forgotten it by now.
+		state, err := job.Look(ctx, w.to, name, 2*time.Second, "")
+		if err != nil || state.Token == token && (state.Phase != job.Ended || state.Code != 0) {
+			return state, &failure{failed.Error(), failed}
+		}
+		return state, nil
 	}
 	return job.Follow(ctx, w.to, name, "", w.progress)
 }

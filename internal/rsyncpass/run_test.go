@@ -522,6 +522,7 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 			begin(t, from, to)
 			to.Expect("job/job.sh put " + name + " '" + thePass.token() + "' go").WithStdin("go\n")
 			to.Expect("ssh -F "+jobDir+"/ssh_config cutover-old cutover-hello").Exits(255, stderr)
+			to.Expect(look(2, "")).Prints("phase running\ntoken " + thePass.token() + "\n")
 			to.Expect(cancel)
 			to.Expect(remove)
 			from.Expect(dismissalOf)
@@ -529,6 +530,22 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "192.0.2.1:22") || !strings.Contains(err.Error(), strings.TrimSpace(stderr)) {
 				t.Errorf("%s: error %v", stderr, err)
 			}
+		}
+	})
+	t.Run("way is gone with the end", func(t *testing.T) {
+		t.Parallel()
+		// Two runs see the same pass to its end; the other one was faster.
+		from, to := twoHosts(t)
+		begin(t, from, to)
+		to.Expect("job/job.sh put "+name+" '"+thePass.token()+"' go").WithStdin("go\n").Exits(3, "")
+		to.Expect("ssh -F "+jobDir+"/ssh_config cutover-old cutover-hello").Exits(255, "Can't open user config file\n")
+		to.Expect(look(2, "")).Prints("phase none\n")
+		to.Expect(look(0, "public")).Prints("phase running\ntoken " + thePass.token() + "\n")
+		to.Expect(look(5, "public")).Prints(ended(thePass, 0, ran))
+		to.Expect(remove)
+		from.Expect(dismissalOf)
+		if _, err := Run(context.Background(), from, to, thePass, nil); err != nil {
+			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("dismissal fails", func(t *testing.T) {
