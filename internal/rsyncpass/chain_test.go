@@ -636,6 +636,27 @@ func TestListingsOfChanges(t *testing.T) {
 	r.same()
 }
 
+// What is wrong with the way to the old host is said as such, and nothing is touched.
+func TestTheWay(t *testing.T) {
+	t.Parallel()
+	for failing, want := range map[string]ending{
+		`echo 'Permission denied (publickey).' >&2; exit 255`: {"reach", 255, "Permission denied (publickey).\n"},
+		`echo Welcome`: {"greeting", 1, "Welcome\ncutover-pass is ready\n"},
+		`case $* in *cutover-hello*) echo 'sudo: a password' >&2; exit 1 ;; esac`: {"reach", 1, "sudo: a password\n"},
+	} {
+		r := newRig(t)
+		r.failing = failing
+		r.sh(`echo 1 >a`)
+		got, said, code := r.pass()
+		if code != 1 || said != "" || len(got.paths[0].failures) != 1 || got.paths[0].failures[0] != want {
+			t.Errorf("%s: exit code %d, %q, %+v", failing, code, said, got.paths[0].failures)
+		}
+		if left := r.sh(`ls -A "$target"`); left != "" {
+			t.Errorf("%s: in the target is %q", failing, left)
+		}
+	}
+}
+
 // randomChange is a command on a tree whose names are few, so that things meet.
 func randomChange(random *rand.Rand) string {
 	name := func() string {

@@ -134,6 +134,11 @@ func (w witness) judge(i int, end ending, short shortage) verdict {
 		return verdict{vanished: vanished, err: &failure{fmt.Sprintf(format, args...) + said + w.seeLog(), exit}}
 	}
 	switch {
+	case end.what == "reach":
+		return verdict{err: w.unreachable(exit)}
+	case end.what == "greeting":
+		return verdict{err: &failure{fmt.Sprintf("host %q prints something of its own when %q logs in, which rsync cannot bear; "+
+			"look into the start files of its shell (~/.bashrc and the like). It printed:%s", w.from.Name(), w.plan.login.user, said), exit}}
 	case (end.what == "delete" || end.what == "list") && fullDisk.MatchString(end.stderr):
 		return fail("%s. It said:", w.noRoom())
 	case end.what == "delete":
@@ -196,11 +201,7 @@ func (w witness) noRoom() string {
 }
 
 // unreachable says why the new host could not reach the old one with its key.
-func (w witness) unreachable(err error) error {
-	var exit *host.ExitError
-	if !errors.As(err, &exit) || exit.Signal != "" {
-		return err
-	}
+func (w witness) unreachable(exit *host.ExitError) error {
 	address, port := w.pass.called(w.survey)
 	at := net.JoinHostPort(address, strconv.Itoa(port))
 	relay := w.survey.relay
@@ -228,7 +229,7 @@ func (w witness) unreachable(err error) error {
 		why = "no connection comes about. Look whether a firewall keeps them apart, and whether from_address has to be another one, as seen from there; " +
 			`where they cannot reach each other at all, route = "operator" leads the pass through the provider's own connections`
 	}
-	return &failure{fmt.Sprintf("host %q cannot read from host %q at %s: %s. ssh said:%s", w.to.Name(), w.from.Name(), at, why, complaints(said)), err}
+	return &failure{fmt.Sprintf("host %q cannot read from host %q at %s: %s. ssh said:%s", w.to.Name(), w.from.Name(), at, why, complaints(said)), exit}
 }
 
 // maxComplaints bounds how many of rsync's own lines an error lists.

@@ -6,7 +6,7 @@
 # verdict.awk, remove.sh, and what chain.sh and verify.sh need, which go before
 # this.
 #
-# It leaves the file "public" (its directory, and the public key), waits until
+# It leaves the file "public" (the public key), waits until
 # there is a file "go", and leaves a "result": lines of fields parted by tabs,
 # which report.go explains.
 #
@@ -29,16 +29,36 @@ say() {
 to_old() { ssh -F "$job/ssh_config" -S "$job/mux" cutover-old "$@"; }
 
 # connect: one connection for all that is small. It is this shell's child, and so
-# ends with the job. Without it each question has a connection of its own.
+# ends with the job. Without it each question has a connection of its own. It goes
+# the whole way once, so that what is wrong with the way is said as such.
 master=
 connect() {
-	ssh -F "$job/ssh_config" -S "$job/mux" -M -N cutover-old </dev/null >/dev/null 2>&1 &
+	ssh -F "$job/ssh_config" -S "$job/mux" -M -N cutover-old </dev/null >/dev/null 2>"$work/said" &
 	master=$!
 	tries=0
 	until [ -S "$job/mux" ] || [ "$tries" -ge 1500 ] || ! kill -0 "$master" 2>/dev/null; do
 		tries=$((tries + 1))
 		sleep 0.02 2>/dev/null || sleep 1
 	done
+	if [ ! -S "$job/mux" ] && ! kill -0 "$master" 2>/dev/null; then
+		wait "$master"
+		code=$?
+		master=
+		if [ "$code" -eq 255 ]; then # ssh's own
+			ended 1 reach 255
+			return 1
+		fi
+	fi
+	answer=$(to_old cutover-hello 2>"$work/said" </dev/null)
+	code=$?
+	[ "$answer" != 'cutover-pass is ready' ] || return 0
+	if [ "$code" -eq 0 ]; then
+		printf '%s\n' "$answer" >"$work/said"
+		ended 1 greeting 1
+	else
+		ended 1 reach "$code"
+	fi
+	return 1
 }
 
 # However the pass ends, its streams and its key end with it.
@@ -83,7 +103,7 @@ sed "s,%DIR%,$job,g" "$job/ssh_config" >"$job/ssh_config.new" && mv "$job/ssh_co
 set --
 if [ -s "$job/key_bits" ]; then set -- -b "$(cat "$job/key_bits")"; fi
 ssh-keygen -q -t "$(cat "$job/key_type")" "$@" -N '' -C "$(cat "$job/comment")" -f "$job/key" </dev/null || exit 1
-{ echo "$job"; cat "$job/key.pub"; } >"$job/public.new" && mv "$job/public.new" "$job/public"
+cp "$job/key.pub" "$job/public.new" && mv "$job/public.new" "$job/public"
 waited=0
 until [ -f "$job/go" ]; do
 	if [ "$waited" -gt 6000 ]; then
@@ -184,17 +204,16 @@ rm -f "$job/result"
 say key "$(cut -d ' ' -f 2 "$job/key.pub")"
 failed=0
 streams=1
-connect
+connect || failed=1
 count=$(wc -l <"$job/targets")
 number=0
-while [ "$number" -lt "$count" ]; do
+while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 	number=$((number + 1))
 	say begin "$number" "$(date +%s)"
 	status "listing path $number of $count"
 	if ! compare "$number"; then
 		failed=1
 		say end "$number" "$(date +%s)"
-		break
 	fi
 done
 if [ "$failed" = 0 ]; then strangers || failed=1; fi

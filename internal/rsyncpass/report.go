@@ -27,7 +27,7 @@ import (
 //	kept     path, one of those
 //	stat     path, line of rsync --stats
 //	said     path, line of stderr
-//	ran      path, what ("list", "delete", "verify", or the name of an rsync), exit code
+//	ran      path, what ("reach" and "greeting" for the way to the old host, "list", "delete", "verify", or the name of an rsync), exit code
 //	seen     path, entries, files, directories, links, special, bytes
 //	short    path, bytes and files that did not find room, KiB that are free
 //	end      path, seconds since 1970

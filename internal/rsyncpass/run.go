@@ -294,9 +294,9 @@ func (w *witness) admitAndFollow(ctx context.Context, token string) (job.State, 
 	if err != nil || state.Phase != job.Running && state.Phase != job.Starting || state.File == "" {
 		return state, err
 	}
-	dir, public, _ := strings.Cut(strings.TrimSpace(state.File), "\n")
-	if !strings.HasPrefix(dir, "/") || len(strings.Fields(public)) != 3 {
-		return state, &failure{text: fmt.Sprintf("on host %q: the job %s gave no directory and key; it gave:\n%s", w.to.Name(), name, state.File)}
+	public := strings.TrimSpace(state.File)
+	if len(strings.Fields(public)) != 3 {
+		return state, &failure{text: fmt.Sprintf("on host %q: the job %s gave no key; it gave:\n%s", w.to.Name(), name, state.File)}
 	}
 	w.key = strings.Fields(public)[1]
 	if err := w.plan.admit(ctx, w.from, public); err != nil {
@@ -305,15 +305,6 @@ func (w *witness) admitAndFollow(ctx context.Context, token string) (job.State, 
 	if err := job.Put(ctx, w.to, name, token, "go", "go\n"); err != nil && !errors.Is(err, job.ErrGone) {
 		return state, err
 	}
-	if failed := w.hello(ctx, dir); failed != nil {
-		// The way is gone with the key of a pass that is over, and another run may
-		// have read its result and forgotten it by now.
-		state, err := job.Look(ctx, w.to, name, 2*time.Second, "")
-		if err != nil || state.Token == token && (state.Phase != job.Ended || state.Code != 0) {
-			return state, &failure{failed.Error(), failed}
-		}
-		return state, nil
-	}
 	return job.Follow(ctx, w.to, name, "", w.progress)
 }
 
@@ -321,20 +312,6 @@ func (w witness) progress(state job.State) {
 	if state.Status != "" {
 		w.tell(state.Status)
 	}
-}
-
-// hello goes the whole way to the old host once without copying anything, while
-// the job does so too, so that what is wrong with the way is said as such.
-func (w witness) hello(ctx context.Context, dir string) error {
-	answer, err := w.to.Run(ctx, host.Exec("ssh", "-F", dir+"/ssh_config", oldAlias, "cutover-hello"))
-	if err != nil {
-		return w.unreachable(err)
-	}
-	if got := strings.TrimSpace(string(answer.Stdout)); got != "cutover-pass is ready" {
-		return fmt.Errorf("host %q prints something of its own when %q logs in, which rsync cannot bear; "+
-			"look into the start files of its shell (~/.bashrc and the like). It printed:\n%s", w.from.Name(), w.plan.login.user, got)
-	}
-	return nil
 }
 
 // Forget takes away what a pass left on the new host on purpose: its log, its

@@ -15,10 +15,9 @@ import (
 )
 
 const (
-	edKey  = "ssh-ed25519 AAAAold"
-	chain  = "36e554a1ca71"
-	jobDir = "/run/cutover/job-pass-" + chain
-	name   = "pass-" + chain
+	edKey = "ssh-ed25519 AAAAold"
+	chain = "36e554a1ca71"
+	name  = "pass-" + chain
 )
 
 // recorded is a Fake that keeps the commands in full; as the Fake shows them,
@@ -128,10 +127,9 @@ func expectStart(t *testing.T, from, to *recorded, p Pass) {
 func expectAdmission(t *testing.T, from, to *recorded, p Pass) {
 	t.Helper()
 	l := p.mustPlan(t, from, to)
-	to.Expect(look(5, "public")).Prints("phase running\ntoken " + p.token() + "\nfile " + jobDir + "\nfile ssh-ed25519 CCCC " + l.comment + "\n")
+	to.Expect(look(5, "public")).Prints("phase running\ntoken " + p.token() + "\nfile ssh-ed25519 CCCC " + l.comment + "\n")
 	from.Expect(l.admitted())
 	to.Expect("job/job.sh put " + name + " '" + p.token() + "' go").WithStdin("go\n")
-	to.Expect("ssh -F " + jobDir + "/ssh_config cutover-old cutover-hello").Prints("cutover-pass is ready\n")
 }
 
 // startOf is the command that starts the job, as a Fake knows it.
@@ -290,7 +288,7 @@ func TestTakingOver(t *testing.T) {
 			to.Expect(claim)
 		}},
 		"one that waits for its key": {thePass, func(t *testing.T, from, to *recorded) {
-			to.Expect(look(0, "public")).Prints(running(thePass) + "file " + jobDir + "\nfile ssh-ed25519 CCCC x\n")
+			to.Expect(look(0, "public")).Prints(running(thePass) + "file ssh-ed25519 CCCC x\n")
 			expectAdmission(t, from, to, thePass)
 			expectResult(to, thePass, 0, ran)
 		}},
@@ -309,7 +307,7 @@ func TestTakingOver(t *testing.T) {
 			again(t, from, to, thePass)
 		}},
 		"one that does something else and that nobody lets in": {thePass, func(t *testing.T, from, to *recorded) {
-			waits := running(different) + "file " + jobDir + "\nfile ssh-ed25519 CCCC x\n"
+			waits := running(different) + "file ssh-ed25519 CCCC x\n"
 			to.Expect(look(0, "public")).Prints(waits)
 			to.Expect(look(5, "public")).Prints(waits)
 			to.Expect(look(5, "public")).Prints(waits)
@@ -433,11 +431,12 @@ func TestEndings(t *testing.T) {
 		"no room for lists":       {thePass, "list", 1, "sort: write failed: No space left on device\n", "", "", []string{"no room left for the lists and the trash", "/var/lib/cutover", "No space left"}},
 		"network": {thePass, "new", 12, "rsync: connection unexpectedly closed (1234 bytes received so far) [receiver]\nrsync error: error in rsync protocol data stream (code 12)\n", "",
 			"", []string{"the connection from host \"new\" to host \"old\" broke off", "connection unexpectedly closed"}},
-		"ssh":     {thePass, "list", 255, "Timeout, server 192.0.2.1 not responding.\n", "", "", []string{"broke off", "not responding"}},
-		"listing": {thePass, "list", 1, "find: './x': Permission denied\n", "", "", []string{"could not be listed as a whole, so nothing was copied", "Permission denied"}},
-		"delete":  {thePass, "delete", 1, "rm: cannot remove './x': Read-only file system\n", "", "", []string{"not all that is gone from /home", "Read-only"}},
-		"usage":   {thePass, "new", 1, "rsync: --foo: unknown option\n", "", "", []string{"exit code 1", "unknown option"}},
-		"changes": {few, "new", 0, "", "", "", []string{"the pass is done, but it found 7 changes", "max_changes allows (6)"}},
+		"ssh":      {thePass, "list", 255, "Timeout, server 192.0.2.1 not responding.\n", "", "", []string{"broke off", "not responding"}},
+		"greeting": {thePass, "greeting", 1, "Welcome to old!\n", "", "", []string{`host "old" prints something of its own when "root" logs in`, "Welcome to old!"}},
+		"listing":  {thePass, "list", 1, "find: './x': Permission denied\n", "", "", []string{"could not be listed as a whole, so nothing was copied", "Permission denied"}},
+		"delete":   {thePass, "delete", 1, "rm: cannot remove './x': Read-only file system\n", "", "", []string{"not all that is gone from /home", "Read-only"}},
+		"usage":    {thePass, "new", 1, "rsync: --foo: unknown option\n", "", "", []string{"exit code 1", "unknown option"}},
+		"changes":  {few, "new", 0, "", "", "", []string{"the pass is done, but it found 7 changes", "max_changes allows (6)"}},
 		"owners": {thePass, "new", 0, "", unknown, "", []string{
 			`host "new" does not know these owners of files in the paths: user anna (12 files), group mail (1 files)`, `Create them on "new" first`}},
 		"owners to warn of": {warn, "new", 0, "", unknown, "user anna (12 files)", nil},
@@ -508,7 +507,7 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 		to.Expect(look(0, "public")).Prints("phase none\n")
 		to.Expect("rsyncpass/prepare.sh /home /var/spool/mail").Prints("/home\n/var/spool/mail\n")
 		to.Expect(startOf(t, from, to, thePass))
-		to.Expect(look(5, "public")).Prints("phase running\ntoken " + thePass.token() + "\nfile " + jobDir + "\nfile ssh-ed25519 CCCC cutover-pass-" + chain + "\n")
+		to.Expect(look(5, "public")).Prints("phase running\ntoken " + thePass.token() + "\nfile ssh-ed25519 CCCC cutover-pass-" + chain + "\n")
 		from.Expect(thePass.mustPlan(t, from, to).admitted())
 	}
 	t.Run("way is blocked", func(t *testing.T) {
@@ -521,31 +520,12 @@ func TestCleanedUpWhateverHappens(t *testing.T) {
 			from, to := twoHosts(t)
 			begin(t, from, to)
 			to.Expect("job/job.sh put " + name + " '" + thePass.token() + "' go").WithStdin("go\n")
-			to.Expect("ssh -F "+jobDir+"/ssh_config cutover-old cutover-hello").Exits(255, stderr)
-			to.Expect(look(2, "")).Prints("phase running\ntoken " + thePass.token() + "\n")
-			to.Expect(cancel)
-			to.Expect(remove)
+			expectResult(to, thePass, 1, "key\tCCCC\nsaid\t1\t"+stderr+"ran\t1\treach\t255\n")
 			from.Expect(dismissalOf)
 			_, err := Run(context.Background(), from, to, thePass, nil)
 			if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "192.0.2.1:22") || !strings.Contains(err.Error(), strings.TrimSpace(stderr)) {
 				t.Errorf("%s: error %v", stderr, err)
 			}
-		}
-	})
-	t.Run("way is gone with the end", func(t *testing.T) {
-		t.Parallel()
-		// Two runs see the same pass to its end; the other one was faster.
-		from, to := twoHosts(t)
-		begin(t, from, to)
-		to.Expect("job/job.sh put "+name+" '"+thePass.token()+"' go").WithStdin("go\n").Exits(3, "")
-		to.Expect("ssh -F "+jobDir+"/ssh_config cutover-old cutover-hello").Exits(255, "Can't open user config file\n")
-		to.Expect(look(2, "")).Prints("phase none\n")
-		to.Expect(look(0, "public")).Prints("phase running\ntoken " + thePass.token() + "\n")
-		to.Expect(look(5, "public")).Prints(ended(thePass, 0, ran))
-		to.Expect(remove)
-		from.Expect(dismissalOf)
-		if _, err := Run(context.Background(), from, to, thePass, nil); err != nil {
-			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("dismissal fails", func(t *testing.T) {
