@@ -41,7 +41,8 @@ compare() {
 		gzip -dc "$home/$1.pending" 2>/dev/null | sed "s/\$/$tab?/" >>"$here/before" || return 1
 	fi
 	other_names "$1" || return 1
-	changes=$(awk -v out="$here" -v known="$known" -v streams="$(cat "$job/streams")" -f "$job/classify.awk" part=1 "$here/before" part=2 "$here/new" part=3 "$here/names") || return 1
+	changes=$(awk -v out="$here" -v known="$known" -v streams="$(cat "$job/streams")" -f "$job/classify.awk" \
+		part=1 "$here/before" part=0 "$here/new" part=2 "$here/new" part=3 "$here/names") || return 1
 	say changes "$1" "$changes"
 }
 

@@ -5,6 +5,8 @@
 #   now      records that the new listing has and the manifest has not
 #   names    records that have not changed, of further names of files in "now"
 #
+# They are parts 1, 2 and 3; part 0, before part 2, is "now" as well, to sum it up.
+#
 # A record is: path type inode ctime size mtime mode links user group, parted by
 # tabs, in which a path may hold tabs too. A line end in a path is a NUL.
 #
@@ -27,8 +29,53 @@ function parent(path) {
 	sub(/\/[^\/]*$/, "", path)
 	return path == "" ? "." : path
 }
+function class_of() {
+	if (type == "l") return "links"
+	if (type != "f") return "quick"
+	if (!(path in was)) return path in maybe && maybe[path] != inode "\t" ctime "\n" ? "fresh" : "quick"
+	return was[path] == inode "\t" size "\t" mtime "\t" links "\t" type ? "sum" : "fresh"
+}
+# What a file costs beside its content, measured with small ones: about as much as
+# so many bytes.
+function weight(size) { return size + 50000 }
+# One rsync is quicker than two where there is little to copy.
+function little() { return known && count <= 5000 && bytes <= 100000000 }
+function put(path, list) { print path > (path == "." ? out "/root" : out "/" list) }
+# stream SIZE INODE: which stream brings a file. The streams share the files in the
+# order of the list, so that they seldom meet in a directory. All names of a file go
+# with the first (INODE, else ""); all directories with stream 1, and once more at
+# the end, if another stream has put something into them and so has changed their
+# times.
+function stream(size, inode,  at) {
+	if (streams < 2) return 1
+	if (inode in streamed) at = streamed[inode]
+	else at = all > 0 ? 1 + int(done / all * streams) : 1
+	if (at > streams) at = streams
+	done += weight(size)
+	if (inode != "") streamed[inode] = at
+	return at
+}
+# arrange: says which list an entry is for.
+function arrange(path, type, class, size, inode,  at) {
+	if (class == "links") linkdirs[parent(path)] = 1
+	else if (class == "quick" && little()) class = "fresh"
+	if (class == "quick") {
+		at = type == "f" ? stream(size, inode) : 1
+		if (at > 1) linkdirs[parent(path)] = 1
+		class = "quick-" at
+	}
+	put(path, class)
+}
 BEGIN { FS = "\t" }
 /^cutover-end\t/ { next }
+part == 0 {
+	split_record()
+	count++
+	if (type != "f") next
+	bytes += size
+	if (class_of() == "quick") all += weight(size)
+	next
+}
 part == 1 {
 	split_record()
 	# The mark "r" says that the manifest was not sure of this one: see chain.sh.
@@ -41,32 +88,17 @@ part == 1 {
 }
 {
 	split_record()
-	is[path] = type
-	if (type == "l") { class = "links" }
-	else if (type != "f") { class = "quick" }
-	else if (!(path in was)) {
-		class = "quick"
-		if (path in maybe && maybe[path] != inode "\t" ctime "\n") class = "fresh"
-	}
-	else if (was[path] != inode "\t" size "\t" mtime "\t" links "\t" type) { class = "fresh" }
-	else { class = "sum" }
+	if (befores) is[path] = type
+	class = class_of()
 	n++
 	if (part == 3) same++
-	if (racy[path] == ctime "r") same++
-	paths[n] = path; classes[n] = class
-	# All names of a file go to one rsync, or they would be several files.
+	if (path in racy && racy[path] == ctime "r") same++
 	if (type == "f" && links > 1) {
-		inodes[n] = inode
+		# All names of a file go to one rsync, or they would be several files.
+		paths[++held] = path; sizes[held] = size; inodes[held] = inode
 		if (!(inode in group)) group[inode] = class
 		else if (group[inode] != class) group[inode] = "fresh"
-	}
-	if (type == "f") bytes += size
-	if (type == "f" && class == "quick") {
-		# What a file costs beside its content, measured with small ones: about as
-		# much as so many bytes.
-		weights[n] = size + 50000
-		all += weights[n]
-	}
+	} else arrange(path, type, class, size, "")
 	# Another name of a file is no more to copy.
 	if (part == 3) next
 	if (type == "f" && links > 1) {
@@ -79,32 +111,8 @@ part == 1 {
 		kib += 4 * int((size + 4095) / 4096)
 	} else if (type == "d" && !(path in was)) kib += 4
 }
-function put(path, list) { print path > (out "/" (path == "." ? "root" : list)) }
-# stream N: which stream brings entry N. The streams share the files in the order
-# of the list, so that they seldom meet in a directory. All names of a file go
-# with the first; all directories with stream 1, and once more at the end, if
-# another stream has put something into them and so has changed their times.
-function stream(n,  at) {
-	if (streams < 2 || !(n in weights)) return 1
-	if (n in inodes && inodes[n] in streamed) at = streamed[inodes[n]]
-	else at = all > 0 ? 1 + int(done / all * streams) : 1
-	if (at > streams) at = streams
-	done += weights[n]
-	if (n in inodes) streamed[inodes[n]] = at
-	if (at > 1) linkdirs[parent(paths[n])] = 1
-	return at
-}
 END {
-	small = (n <= 5000 && bytes <= 100000000)
-	for (i = 1; i <= n; i++) {
-		class = classes[i]
-		if (i in inodes) class = group[inodes[i]]
-		if (class == "links") linkdirs[parent(paths[i])] = 1
-		# One rsync is quicker than two where there is little to copy.
-		else if (small && known && class == "quick") class = "fresh"
-		if (class == "quick") class = class "-" stream(i)
-		put(paths[i], class)
-	}
+	for (i = 1; i <= held; i++) arrange(paths[i], "f", group[inodes[i]], sizes[i], inodes[i])
 	printf "%d %.0f %.0f %d\n", n, volume, kib, entries > (out "/volume")
 	for (i = 1; i <= befores; i++) {
 		path = before[i]
@@ -119,7 +127,7 @@ END {
 		path = parent(path)
 		if (!(path in lost) && (!(path in is) || is[path] == "d")) dirs[path] = 1
 	}
-	for (path in dirs) put(path, small && known ? "fresh" : "quick-1")
+	for (path in dirs) put(path, little() ? "fresh" : "quick-1")
 	for (path in linkdirs) put(path, "linkdirs")
 	print n - same + gone + 0
 }

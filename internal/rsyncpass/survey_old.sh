@@ -37,8 +37,9 @@ rsync_facts
 config() {
 	sshd -T -C "user=$1,host=$client,addr=$client" 2>/dev/null || sshd -T 2>/dev/null
 }
+of_login=$(config "$login")
 setting() {
-	config "$1" | awk -v key="$2" '$1 == key { sub(/^[^ ]+ /, ""); print; exit }'
+	if [ "$1" = "$login" ]; then printf '%s\n' "$of_login"; else config "$1"; fi | awk -v key="$2" '$1 == key { sub(/^[^ ]+ /, ""); print; exit }'
 }
 user=$login
 method=$become
@@ -73,11 +74,11 @@ if [ -n "$user" ]; then
 	say login "$user" "$method" "$home" "$keys"
 fi
 
-config "$login" | sed -n "s/^listenaddress /listening$tab/p"
+printf '%s\n' "$of_login" | sed -n "s/^listenaddress /listening$tab/p"
 
 # Host keys, to pin on the new host.
 {
-	config "$login" | sed -n 's/^hostkey //p'
+	printf '%s\n' "$of_login" | sed -n 's/^hostkey //p'
 	for file in /etc/ssh/ssh_host_*_key; do echo "$file"; done
 } | sort -u | while IFS= read -r file; do
 	if [ -f "$file.pub" ]; then say hostkey "$(cut -d' ' -f1,2 "$file.pub" | head -n 1)"; fi
