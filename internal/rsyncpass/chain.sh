@@ -3,7 +3,8 @@
 #
 # In $home are for each path, by its number: N.manifest, a listing of the source;
 # N.since, what has been different since then; N.names, the names of all that was
-# there at the last pass, with a "/" before each; N.pending, records that passes
+# there at the last pass, with a "/" before each, and beside them what else that
+# pass was told; N.pending, records that passes
 # brought perhaps which did not end well; and "ended", whose time is that at which
 # the last pass ended. In $work/N are the lists of this pass. A line of a list is a
 # path, in which a NUL stands for a line end; not so in N.names, which can be large and
@@ -58,9 +59,11 @@ fields() {
 # list_all NUMBER: compares with a listing of everything.
 list_all() {
 	# The listing comes unsorted, so that the old host need not sort it.
-	{ to_old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } |
-		tr '\n\0' '\0\n' | sort >"$here/now" 2>"$job/unsorted"
+	# sort takes much longer for what comes through a pipe.
+	{ to_old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } | tr '\n\0' '\0\n' 2>"$job/unsorted" >"$here/unsorted" &&
+		sort "$here/unsorted" >"$here/now" 2>>"$job/unsorted"
 	sorted=$?
+	rm -f "$here/unsorted"
 	code=$(cat "$here/code")
 	if [ "$sorted" -ne 0 ] && [ "$code" = 0 ]; then
 		sed "s/^/said$tab$1$tab/" "$job/unsorted" >>"$job/result" # there may be no room for more beside the lists
@@ -69,7 +72,7 @@ list_all() {
 	trailer=$(tail -n 1 "$here/now")
 	if [ "$code" -eq 0 ] && ! whole "$here/now"; then code=12; fi
 	if [ "$code" -ne 0 ]; then
-		ended "$1" list "$code"
+		if greeted; then ended "$1" list "$code"; fi
 		return 1
 	fi
 	fields "$1" "$trailer"
@@ -146,10 +149,12 @@ listed_changes() {
 	done
 	# A clock may be a little behind itself, above all after it has been put right.
 	why='there was no room for the lists'
-	{ to_old "cutover-changes $1 $((since - 10))" 2>/dev/null; echo "$?" >"$here/code"; } |
-		sort -z >"$here/news" 2>/dev/null || return 1
+	to_old "cutover-changes $1 $((since - 10))" >"$here/unsorted" 2>/dev/null
+	code=$?
+	sort -z "$here/unsorted" >"$here/news" 2>/dev/null || return 1
+	rm "$here/unsorted"
 	why='what has changed could not be listed'
-	[ "$(cat "$here/code")" = 0 ] || return 1
+	[ "$code" = 0 ] || return 1
 	trailer=$(tail -z -n 1 "$here/news" | tr '\n\0' '\0\n')
 	case $trailer in "cutover-end$tab"*"$tab"*"$tab"*) ;; *) return 1 ;; esac
 	fields "$1" "$trailer"
@@ -162,11 +167,10 @@ listed_changes() {
 	why='the manifest could not be read'
 	sed -n 's/^-//p' "$home/$1.since" >"$here/minus" && sed -n 's/^+//p' "$home/$1.since" >"$here/plus" || return 1
 	# The records come first, then the names, and then the end.
-	newer=$(tr '\n\0' '\0\n' <"$here/news" | awk '!/^\./ { print NR - 1; exit }')
-	head -z -n "$newer" "$here/news" | tr '\n\0' '\0\n' >"$here/newer" &&
-		tail -z -n "+$((newer + 1))" "$here/news" >"$here/names.new" &&
-		comm -z -3 "$home/$1.names" "$here/names.new" >"$here/moved.nul" &&
-		tr '\n\0' '\0\n' <"$here/moved.nul" >"$here/moved" || return 1
+	tr '\n\0' '\0\n' <"$here/news" | awk '!/^\./ { exit } { print }' >"$here/newer" &&
+		comm -z -3 "$home/$1.names" "$here/news" >"$here/moved.nul" &&
+		tr '\n\0' '\0\n' <"$here/moved.nul" | awk '/^\t?\// { print }' >"$here/moved" &&
+		mv "$here/news" "$here/names.new" || return 1
 	awk 'BEGIN { FS = "\t" }
 		part == 1 { path = $1; for (i = 2; i <= NF - 9; i++) path = path "\t" $i; print path "\t"; next }
 		/^\// { print substr($0, 2) "\t" }' part=1 "$here/newer" part=2 "$here/moved" >"$here/wanted" &&
@@ -206,7 +210,7 @@ listed_changes() {
 		! comm -23 "$here/was" "$here/found" >"$here/before" || ! comm -13 "$here/was" "$here/found" >"$here/new"; then
 		return 1
 	fi 2>/dev/null
-	rm -f "$here/once" "$here/found" "$here/was" "$here/news" "$here/newer" "$here/moved.nul" "$here/moved" "$here/wanted" "$here/known" \
+	rm -f "$here/once" "$here/found" "$here/was" "$here/newer" "$here/moved.nul" "$here/moved" "$here/wanted" "$here/known" \
 		"$here/replaced" "$here/more" "$here/dropped" "$here/now" "$here/figuring"
 	followed "$1" 2>/dev/null || return 1
 	: >"$here/listed"

@@ -29,8 +29,7 @@ say() {
 to_old() { ssh -F "$job/ssh_config" -S "$job/mux" cutover-old "$@"; }
 
 # connect: one connection for all that is small. It is this shell's child, and so
-# ends with the job. Without it each question has a connection of its own. It goes
-# the whole way once, so that what is wrong with the way is said as such.
+# ends with the job. Without it each question has a connection of its own.
 master=
 connect() {
 	ssh -F "$job/ssh_config" -S "$job/mux" -M -N cutover-old </dev/null >/dev/null 2>"$work/said" &
@@ -49,14 +48,25 @@ connect() {
 			return 1
 		fi
 	fi
-	answer=$(to_old cutover-hello 2>"$work/said" </dev/null)
-	code=$?
-	[ "$answer" != 'cutover-pass is ready' ] || return 0
-	if [ "$code" -eq 0 ]; then
-		printf '%s\n' "$answer" >"$work/said"
+	(
+		to_old cutover-hello >"$work/greeting" 2>"$work/greeting.said" </dev/null
+		echo "$?" >"$work/greeting.code"
+	) &
+	greeter=$!
+}
+
+# greeted: whether the old host says what it should and nothing else, which is
+# asked while it lists.
+greeted() {
+	wait "$greeter"
+	heard=$(cat "$work/greeting.code")
+	if [ "$heard" = 0 ] && [ "$(cat "$work/greeting")" = 'cutover-pass is ready' ]; then return 0; fi
+	if [ "$heard" = 0 ]; then
+		mv "$work/greeting" "$work/said"
 		ended 1 greeting 1
 	else
-		ended 1 reach "$code"
+		mv "$work/greeting.said" "$work/said"
+		ended 1 reach "$heard"
 	fi
 	return 1
 }
@@ -216,6 +226,7 @@ while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
 		say end "$number" "$(date +%s)"
 	fi
 done
+if [ "$failed" = 0 ]; then greeted || failed=1; fi
 if [ "$failed" = 0 ]; then strangers || failed=1; fi
 number=0
 while [ "$failed" = 0 ] && [ "$number" -lt "$count" ]; do
