@@ -79,7 +79,7 @@ func serviceSchema(ctx context.Context) schema.Schema {
 	keep := []planmodifier.Bool{boolplanmodifier.UseStateForUnknown()}
 	return schema.Schema{
 		MarkdownDescription: "Whether a service of a host runs, and whether it starts at boot, under systemd, SysV init or OpenRC.\n\n" +
-			"Stopped means that nothing of it runs any more, also no child that outlives its daemon for more than ten seconds, and that no socket unit starts it again. " +
+			"Stopped means that nothing of it runs any more, also no child that outlives its daemon for more than ten seconds, and that no socket unit starts it again; an init script may then still sleep for a second, which nobody waits for. " +
 			"Running means that it still does a moment after its start; else the error has its last words.",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{

@@ -13,7 +13,7 @@ else
 	exit 69
 fi
 
-pause() { sleep 0.1 2>/dev/null || sleep 1; }
+pause() { sleep 0.05 2>/dev/null || sleep 1; }
 
 yes_or_no() { # COMMAND...
 	if "$@"; then echo yes; else echo no; fi

@@ -6,7 +6,8 @@ processes() {
 	cat /proc/[0-9]*/stat 2>/dev/null | sed -n 's/^\([0-9]*\) (.*) \([A-Za-z]\) \([0-9]*\) \([0-9]*\) .*/\1 \2 \3 \4/p'
 }
 
-sysv_name() { service=$1; }
+# stopped is not empty when this run has seen that nothing of the service runs.
+sysv_name() { service=$1 stopped=; }
 
 sysv_exists() { [ -x "/etc/init.d/$service" ]; }
 
@@ -66,6 +67,7 @@ sysv_alive() {
 # always says so, as Sendmail's does on Debian: then a process must be there,
 # where it can be known which.
 sysv_running() {
+	[ -z "$stopped" ] || return 1
 	code=4
 	if grep -q 'status' "/etc/init.d/$service"; then
 		"/etc/init.d/$service" status >/dev/null 2>&1 </dev/null
@@ -78,9 +80,20 @@ sysv_running() {
 	esac
 }
 
-sysv_stopped() { ! sysv_running; }
+sysv_stopped() {
+	if sysv_running; then return 1; fi
+	stopped=yes
+}
 
-sysv_settle() { :; }
+# settle waits for a stop that is under way, whoever began it: the script may sleep
+# when nothing of its service is left.
+sysv_settle() {
+	[ -z "$stopped" ] || return 0
+	began=$(date +%s)
+	while cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' |
+		awk -v script="/etc/init.d/$service" 'before == script && $0 == "stop" { found = 1 } { before = $0 } END { exit !found }' &&
+		[ "$(date +%s)" -lt $((began + 10)) ]; do pause; done
+}
 
 # links prints the service's start links of the runlevels that it may boot to.
 sysv_links() {
@@ -110,9 +123,16 @@ sysv_action() { # ACTION
 	return "$code"
 }
 
-sysv_start() { sysv_action start; }
+sysv_start() {
+	stopped=
+	sysv_settle
+	sysv_action start
+}
 
-sysv_restart() { sysv_action restart; }
+sysv_restart() {
+	stopped=
+	sysv_action restart
+}
 
 # groups prints the process groups of the daemons themselves, which no process
 # but init has started. Sessions that a daemon has let go, such as logins, have
@@ -134,12 +154,54 @@ members() { # GROUPS
 	processes | awk -v groups=" $1 " '$2 != "Z" && index(groups, " " $4 " ") { print $1 }'
 }
 
+# over reports whether a stop that is under way has nothing to do any more but
+# sleep, where that is known. Apache's script looks once a second whether the
+# daemon is gone; Dovecot's master sleeps for a second when all that it has started
+# is gone but the process that writes its log, and its anvil never is before.
+over() { # GROUPS
+	left=$(members "$1")
+	case $service in
+	apache2) [ -z "$left" ] ;;
+	dovecot)
+		[ -n "$left" ] || return 0
+		read -r master 2>/dev/null </var/run/dovecot/master.pid || return 1
+		logs=
+		for pid in $left; do
+			if grep -q '^dovecot/log' "/proc/$pid/cmdline" 2>/dev/null; then
+				logs=yes
+			elif [ "$pid" != "$master" ]; then
+				return 1
+			fi
+		done
+		[ -n "$logs" ]
+		;;
+	*) false ;;
+	esac
+}
+
 # stop does not leave children of the daemon behind: what still runs after ten
-# seconds, such as an SMTP session that a client does not end, is ended.
+# seconds, such as an SMTP session that a client does not end, is ended. Nobody
+# waits for what only sleeps: clients do for the stop.
 sysv_stop() {
 	groups=$(sysv_groups | tr '\n' ' ')
-	sysv_action stop
+	log=$(mktemp /tmp/cutover-service.XXXXXX) || return 1
+	(
+		trap '' HUP
+		exec env -i PATH="$PATH" LC_ALL=C TERM=dumb "/etc/init.d/$service" stop >"$log" 2>&1 </dev/null
+	) &
+	script=$!
+	while kill -0 "$script" 2>/dev/null; do
+		if [ -n "$groups" ] && over "$groups"; then
+			rm -f "$log"
+			stopped=yes
+			return 0
+		fi
+		pause
+	done
+	wait "$script"
 	code=$?
+	tail -n 8 "$log" >&2
+	rm -f "$log"
 	began=$(date +%s)
 	ended=
 	while [ -n "$(members "$groups")" ] && [ "$(date +%s)" -lt $((began + patience)) ]; do

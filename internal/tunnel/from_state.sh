@@ -9,6 +9,15 @@ set -u
 name=$1
 shift
 
+# An init script that has stopped its service may sleep before the service's ports
+# are free.
+tries=0
+while [ "$tries" -lt 50 ] && cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' |
+	awk 'before ~ /^\/etc\/init\.d\// && $0 == "stop" { found = 1 } { before = $0 } END { exit !found }'; do
+	sleep 0.1 2>/dev/null || sleep 1
+	tries=$((tries + 1))
+done
+
 if [ -d /run/systemd/system ]; then
 	echo "init systemd"
 	echo "active $(systemctl is-active "cutover-tunnel-$name.service" 2>/dev/null)"
