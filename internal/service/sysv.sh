@@ -7,7 +7,10 @@ processes() {
 }
 
 # stopped is not empty when this run has seen that nothing of the service runs.
-sysv_name() { service=$1 stopped=; }
+sysv_name() {
+	[ "$1" = "${service-}" ] || stopped=
+	service=$1
+}
 
 sysv_exists() { [ -x "/etc/init.d/$service" ]; }
 
