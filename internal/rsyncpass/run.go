@@ -18,6 +18,9 @@ var prepareText string
 //go:embed chain.sh
 var chainText string
 
+//go:embed changes.sh
+var changesText string
+
 //go:embed progress.sh
 var progressText string
 
@@ -44,7 +47,7 @@ var forgetText string
 
 var (
 	prepareScript = host.Script{Name: "rsyncpass/prepare.sh", Text: prepareText}
-	passScript    = host.Script{Name: "rsyncpass/pass.sh", Text: chainText + progressText + compareText + verifyText + preflightText + passText}
+	passScript    = host.Script{Name: "rsyncpass/pass.sh", Text: chainText + changesText + progressText + compareText + verifyText + preflightText + passText}
 	claimScript   = host.Script{Name: "rsyncpass/claim.sh", Text: claimText}
 	forgetScript  = host.Script{Name: "rsyncpass/forget.sh", Text: forgetText}
 )
