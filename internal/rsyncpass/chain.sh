@@ -5,10 +5,11 @@
 # N.since, what has been different since then; N.names, the names of all that was
 # there at the last pass, with a "/" before each, and beside them what else that
 # pass was told; N.pending, records that passes brought perhaps which did not end
-# well; and "ended", whose time is that at which the last pass ended. In $work/N are the lists of this pass. A line of a list is a
-# path, in which a NUL stands for a line end; not so in N.names, which can be large and
-# changed often. Lists are sorted, and are not compressed: to unpack them would take
-# longer than to compare them.
+# well; and "ended", whose time is that at which the last pass ended. In $work/N are
+# the lists of this pass. A line of a list is a path, in which a NUL stands for a
+# line end; not so in N.names, which can be large and changed often. Lists are
+# sorted, and are not compressed: to unpack them would take longer than to compare
+# them.
 
 job=$1
 state=/var/lib/cutover

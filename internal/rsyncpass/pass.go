@@ -4,7 +4,7 @@
 //
 // A pass goes through steps that know nothing of each other: survey asks both
 // hosts, plan makes files of the answers, admit and dismiss look after the key,
-// run starts the job that does the work on the new host (pass.sh and chain.sh)
+// run starts the job that does the work on the new host (pass.sh, chain.sh and changes.sh)
 // or takes over one that is under way, and report and outcome read what it left.
 //
 // The passes over the same paths between the same hosts are a chain. Each keeps
