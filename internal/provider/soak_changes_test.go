@@ -48,7 +48,8 @@ append() { plain "$1" && seq "$2" "$3" >>"$1"; }
 # Other content under the same size and time, in place and by another file.
 forge() { plain "$1" && touch -r "$1" ../ref.$$ && tr 0-9a-y 1-9b-za0 <"$1" >../new.$$ && cat ../new.$$ >"$1"; touch -r ../ref.$$ "$1"; rm -f ../ref.$$ ../new.$$; }
 swap() { plain "$1" && cp -p "$1" ../new.$$ && tr 0-9a-y 1-9b-za0 <"$1" >../new.$$ && touch -r "$1" ../new.$$ && mv -f ../new.$$ "$1"; }
-copy() { [ -e "$1" ] && [ "$(find "$1" | wc -l)" -lt 40 ] && [ ! -p "$1" ] && [ ! -p "$2" ] && cp -a -T "$1" "$2"; }
+# Without --remove-destination cp would wait for a reader of a FIFO in its way.
+copy() { [ -e "$1" ] && [ "$(find "$1" | wc -l)" -lt 40 ] && [ ! -p "$1" ] && [ ! -p "$2" ] && cp -a --remove-destination -T "$1" "$2"; }
 # One directory in another's place, as a whole.
 exchange() { [ -d "$1" ] && [ -d "$2" ] && [ ! -L "$1" ] && [ ! -L "$2" ] && mv -T "$1" ../x.$$ && { mv -T "$2" "$1"; mv -T ../x.$$ "$2" || mv -T ../x.$$ "$1"; }; }
 `
