@@ -251,6 +251,9 @@ func TestChangesThatTimesDoNotTell(t *testing.T) {
 		"links exchanged":       `rm h2; ln f h2; ln -f h1 d/f2`,
 		"fifo":                  `mkfifo p`,
 		"fifo to file":          `rm q; echo x >q`,
+		"fifo's link broken":    `rm w1; mkfifo w1; chmod 711 w1`,
+		"fifo's link exchanged": `rm w2; ln q w2; chmod 600 w1`,
+		"link's link broken":    `rm l2; ln -s f l2; chown -h 1:1 l2`,
 		"appended":              `echo more >>f`,
 		"truncated":             `: >f`,
 		"holes":                 `truncate -s 5M f; echo end >>f`,
@@ -265,7 +268,7 @@ func TestChangesThatTimesDoNotTell(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.apart = true
-			r.sh(`echo one >f; mkdir d d2; echo g >d/g; echo g2 >d2/g; ln -s f l; echo h >h1; ln h1 h2; mkdir k; ln h1 k/h; mkfifo q
+			r.sh(`echo one >f; mkdir d d2; echo g >d/g; echo g2 >d2/g; ln -s f l; echo h >h1; ln h1 h2; mkdir k; ln h1 k/h; mkfifo q w1; ln w1 w2; ln -P l l2
 				echo odd >"$(printf 'o\ndd')"; echo odd >-odd; mkdir "$(printf 'dir\t\n')"; echo x >"$(printf 'dir\t\n')/x"`)
 			r.mustPass()
 			r.same()

@@ -93,6 +93,12 @@ part == 1 {
 	n++
 	if (part == 3) same++
 	if (path in racy && racy[path] == ctime "r") same++
+	# What is neither is changed in place, and on the new host may still be one with
+	# another name that is something else by now.
+	if (type != "f" && type != "d" && path in was) {
+		split(was[path], field, "\t")
+		if (field[4] > 1 && (field[1] != inode || field[4] != links)) apart[path] = 1
+	}
 	if (type == "f" && links > 1) {
 		# All names of a file go to one rsync, or they would be several files.
 		paths[++held] = path; sizes[held] = size; inodes[held] = inode
@@ -119,7 +125,7 @@ END {
 		if (!(path in is)) {
 			print path "\t" rest[i] > (out "/gone")
 			lost[path] = 1
-		} else if (kinds[i] != is[path]) print path "\t" rest[i] > (out "/turned")
+		} else if (kinds[i] != is[path] || path in apart) print path "\t" rest[i] > (out "/turned")
 	}
 	# What loses a name gets its own times back.
 	for (path in lost) gone++
