@@ -24,8 +24,8 @@ func (h *remote) fileOp(ctx context.Context, what, name string, again bool, do f
 	began := time.Now()
 	err := h.withLink(ctx, func(l *link) error {
 		err := l.fileOp(ctx, do)
-		if again && errors.Is(err, sftp.ErrSSHFxConnectionLost) && ctx.Err() == nil {
-			if l.lost() {
+		if again && sessionLost(err) && ctx.Err() == nil {
+			if l.gone() {
 				return errLinkLost
 			}
 			err = l.fileOp(ctx, do)
@@ -40,6 +40,12 @@ func (h *remote) fileOp(ctx context.Context, what, name string, again bool, do f
 	return h.named(err, what+" "+name)
 }
 
+// sessionLost reports whether the SFTP session had ended under an operation:
+// before it was sent, or before its answer came.
+func sessionLost(err error) bool {
+	return errors.Is(err, sftp.ErrSSHFxConnectionLost) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, io.EOF)
+}
+
 func (l *link) fileOp(ctx context.Context, do func(*sftp.Client) error) error {
 	session, done, err := l.useFiles(ctx)
 	if err != nil {
@@ -52,6 +58,13 @@ func (l *link) fileOp(ctx context.Context, do func(*sftp.Client) error) error {
 	}()
 	select {
 	case err := <-result:
+		if sessionLost(err) {
+			// So that the next operation does not take the same session.
+			select {
+			case <-session.gone:
+			case <-time.After(endGrace):
+			}
+		}
 		return err
 	case <-ctx.Done():
 	}
