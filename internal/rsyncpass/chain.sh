@@ -60,16 +60,18 @@ fields() {
 # list_all NUMBER: compares with a listing of everything.
 list_all() {
 	# The listing comes unsorted, so that the old host need not sort it.
-	# sort takes much longer for what comes through a pipe.
-	{ to_old "cutover-list $1" 2>"$work/said"; echo "$?" >"$here/code"; } | tr '\n\0' '\0\n' 2>"$job/unsorted" >"$here/unsorted" &&
+	# sort takes much longer for what comes through a pipe. On a full disk there is no
+	# room for the exit code either.
+	{ to_old "cutover-list $1" 2>"$work/said"; echo "$?" >"$job/code.list"; } | tr '\n\0' '\0\n' 2>"$job/unsorted" >"$here/unsorted" &&
 		sort "$here/unsorted" >"$here/now" 2>>"$job/unsorted"
 	sorted=$?
 	rm -f "$here/unsorted"
-	code=$(cat "$here/code")
-	if [ "$sorted" -ne 0 ] && [ "$code" = 0 ]; then
-		sed "s/^/said$tab$1$tab/" "$job/unsorted" >>"$job/result" # there may be no room for more beside the lists
-		code=1
+	if [ "$sorted" -ne 0 ]; then
+		sed "s/^/said$tab$1$tab/" "$job/unsorted" >>"$job/result"
+		ended "$1" list 1
+		return 1
 	fi
+	code=$(cat "$job/code.list")
 	trailer=$(tail -n 1 "$here/now")
 	if [ "$code" -eq 0 ] && ! whole "$here/now"; then code=12; fi
 	if [ "$code" -ne 0 ]; then
