@@ -2,14 +2,18 @@ package provider_test
 
 import (
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/service"
 )
 
 func TestServiceRefusesBadInput(t *testing.T) {
@@ -193,6 +197,64 @@ func TestAccServiceThatFails(t *testing.T) {
 				},
 			},
 		})
+	})
+}
+
+// A stop may be over while its script still sleeps: then nothing is left that
+// could write, and the script does no harm to what is started right after it.
+func TestAccServiceStoppedAndStartedAtOnce(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, h *lab.Host) {
+		untouched(t, h)
+		pool := host.NewPool(hostConfig(w, h))
+		t.Cleanup(func() { pool.Close() })
+		there, err := pool.Host(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		services := service.NewServices(there)
+		no, yes := false, true
+		for server, c := range map[string]struct{ writers, port string }{
+			"apache2": {`ps -e -o stat=,args= | awk '!/^Z/ && $2 == "/usr/sbin/apache2"'`, "80"},
+			"dovecot": {`ps -e -o stat=,args= | awk '!/^Z/ && $2 ~ /^dovecot\//' | grep -v 'dovecot/log$' || :`, "143"},
+		} {
+			if server == "apache2" && name != "sysv" {
+				continue // there it is nginx
+			}
+			for round := range 3 {
+				if round == 2 { // with a client that would stay
+					client, err := net.Dial("tcp", net.JoinHostPort(h.Address, c.port))
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer client.Close()
+				}
+				stopped, err := services.Set(t.Context(), server, service.Want{Running: &no})
+				if err != nil || stopped.Running {
+					t.Fatalf("%s, round %d: stopped: %+v, %v", server, round, stopped, err)
+				}
+				if left := run(t, h, "sh", "-c", c.writers); left != "" {
+					t.Errorf("%s, round %d: still there:\n%s", server, round, left)
+				}
+				if found, err := services.Read(t.Context(), server); err != nil || found.Running {
+					t.Errorf("%s, round %d: read after the stop: %+v, %v", server, round, found, err)
+				}
+				if round == 1 { // a stop of what is being stopped is one more look
+					if again, err := services.Set(t.Context(), server, service.Want{Running: &no}); err != nil || again.Running {
+						t.Errorf("%s, stopped again: %+v, %v", server, again, err)
+					}
+				}
+				if started, err := services.Set(t.Context(), server, service.Want{Running: &yes}); err != nil || !started.Running {
+					t.Fatalf("%s, round %d: started: %+v, %v", server, round, started, err)
+				}
+				time.Sleep(2 * time.Second) // longer than any script sleeps
+				if found, err := services.Read(t.Context(), server); err != nil || !found.Running {
+					t.Errorf("%s, round %d: two seconds after the start: %+v, %v", server, round, found, err)
+				}
+			}
+		}
+		if left := run(t, h, "sh", "-c", "ls /tmp/cutover-service.* 2>/dev/null || :"); left != "" {
+			t.Errorf("left:\n%s", left)
+		}
 	})
 }
 

@@ -6,9 +6,8 @@
 # verdict.awk, remove.sh, and what chain.sh and verify.sh need, which go before
 # this.
 #
-# It leaves the file "public" (the public key), waits until
-# there is a file "go", and leaves a "result": lines of fields parted by tabs,
-# which report.go explains.
+# It leaves the file "public" (the public key), waits until there is a file "go",
+# and leaves a "result": lines of fields parted by tabs, which report.go explains.
 #
 # Exit code 0: every path was copied. 1: see the result. 75 (EX_TEMPFAIL of
 # sysexits.h): nothing was begun, for want of a place; a new start may find one.
@@ -32,7 +31,7 @@ to_old() { ssh -F "$job/ssh_config" -S "$job/mux" cutover-old "$@"; }
 # ends with the job. Without it each question has a connection of its own.
 master=
 connect() {
-	ssh -F "$job/ssh_config" -S "$job/mux" -M -N cutover-old </dev/null >/dev/null 2>"$work/said" &
+	ssh -F "$job/ssh_config" -S "$job/mux" -M -N cutover-old </dev/null >/dev/null 2>"$job/mux.said" &
 	master=$!
 	tries=0
 	until [ -S "$job/mux" ] || [ "$tries" -ge 1500 ] || ! kill -0 "$master" 2>/dev/null; do
@@ -44,13 +43,14 @@ connect() {
 		code=$?
 		master=
 		if [ "$code" -eq 255 ]; then # ssh's own
+			cp "$job/mux.said" "$work/said"
 			ended 1 reach 255
 			return 1
 		fi
 	fi
 	(
-		to_old cutover-hello >"$work/greeting" 2>"$work/greeting.said" </dev/null
-		echo "$?" >"$work/greeting.code"
+		to_old cutover-hello >"$job/greeting" 2>"$job/greeting.said" </dev/null
+		echo "$?" >"$job/greeting.code"
 	) &
 	greeter=$!
 }
@@ -59,13 +59,13 @@ connect() {
 # asked while it lists.
 greeted() {
 	wait "$greeter"
-	heard=$(cat "$work/greeting.code")
-	if [ "$heard" = 0 ] && [ "$(cat "$work/greeting")" = 'cutover-pass is ready' ]; then return 0; fi
+	heard=$(cat "$job/greeting.code")
+	if [ "$heard" = 0 ] && [ "$(cat "$job/greeting")" = 'cutover-pass is ready' ]; then return 0; fi
 	if [ "$heard" = 0 ]; then
-		mv "$work/greeting" "$work/said"
+		mv "$job/greeting" "$work/said"
 		ended 1 greeting 1
 	else
-		mv "$work/greeting.said" "$work/said"
+		mv "$job/greeting.said" "$work/said"
 		ended 1 reach "$heard"
 	fi
 	return 1
