@@ -221,14 +221,18 @@ func TestAccServiceStoppedAndStartedAtOnce(t *testing.T) {
 				continue // there it is nginx
 			}
 			for round := range 3 {
-				if round == 2 { // with a client that would stay
+				if round == 2 { // with a client that would stay, and has nothing to lose yet
 					client, err := net.Dial("tcp", net.JoinHostPort(h.Address, c.port))
 					if err != nil {
 						t.Fatal(err)
 					}
 					defer client.Close()
 				}
+				began := time.Now()
 				stopped, err := services.Set(t.Context(), server, service.Want{Running: &no})
+				if took := time.Since(began); took > 8*time.Second {
+					t.Errorf("%s, round %d: the stop waited for a client: %s", server, round, took)
+				}
 				if err != nil || stopped.Running {
 					t.Fatalf("%s, round %d: stopped: %+v, %v", server, round, stopped, err)
 				}

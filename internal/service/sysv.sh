@@ -182,6 +182,15 @@ over() { # GROUPS
 	esac
 }
 
+# useless prints those of some processes that can do nothing any more without their
+# daemon: one of Dovecot's login processes has clients that have not logged in yet.
+useless() { # PROCESS...
+	[ "$service" = dovecot ] || return 0
+	for pid; do
+		if grep -q '^dovecot/[a-z0-9]*-login' "/proc/$pid/cmdline" 2>/dev/null; then echo "$pid"; fi
+	done
+}
+
 # stop does not leave children of the daemon behind: what still runs after ten
 # seconds, such as an SMTP session that a client does not end, is ended. Nobody
 # waits for what only sleeps: clients do for the stop.
@@ -205,6 +214,9 @@ sysv_stop() {
 	code=$?
 	tail -n 8 "$log" >&2
 	rm -f "$log"
+	# shellcheck disable=SC2046 # a list of numbers
+	set -- $(useless $(members "$groups"))
+	if [ "$#" -gt 0 ]; then kill "$@" 2>/dev/null; fi
 	began=$(date +%s)
 	ended=
 	while [ -n "$(members "$groups")" ] && [ "$(date +%s)" -lt $((began + patience)) ]; do
