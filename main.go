@@ -22,6 +22,9 @@ func main() {
 	debugger := flag.Bool("debug", false, "keep running for a debugger and print how to reattach Terraform to it")
 	flag.Parse()
 	forThousands()
+	if !*debugger {
+		provider.EndWithTerraform()
+	}
 
 	err := providerserver.Serve(context.Background(), provider.New(version), providerserver.ServeOpts{
 		Address: "registry.terraform.io/cutover-dev/cutover",

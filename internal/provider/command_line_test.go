@@ -28,12 +28,23 @@ func newCommandLine(t *testing.T, config string) *commandLine {
 		t.Fatalf("building the provider: %v\n%s", err, out)
 	}
 	overrides := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"cutover-dev/cutover\" = %q\n  }\n  direct {}\n}\n", dir+"/bin")
-	for name, text := range map[string]string{"main.tf": config, "cli.tfrc": overrides} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	c := &commandLine{t, dir}
+	c.write("cli.tfrc", overrides)
+	c.configure(config)
+	return c
+}
+
+// configure puts another configuration in the place of the one that is there.
+func (c *commandLine) configure(config string) {
+	c.t.Helper()
+	c.write("main.tf", config)
+}
+
+func (c *commandLine) write(name, text string) {
+	c.t.Helper()
+	if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
+		c.t.Fatal(err)
 	}
-	return &commandLine{t, dir}
 }
 
 // requires is what a configuration for the command line says of the provider.
@@ -60,14 +71,31 @@ func (c *commandLine) run(args ...string) string {
 	return string(out)
 }
 
-// runUntil runs Terraform and kills it together with the provider, with no
-// chance to do anything about it, as soon as a condition is met.
-func (c *commandLine) runUntil(met func() bool, args ...string) {
+// fails runs Terraform, and fails the test when it does not fail.
+func (c *commandLine) fails(args ...string) string {
+	c.t.Helper()
+	out, err := c.command(args...).CombinedOutput()
+	if err == nil {
+		c.t.Errorf("terraform %s ended well:\n%s", strings.Join(args, " "), out)
+	}
+	return string(out)
+}
+
+// Who is killed: the sign of the process number that kill(2) is given.
+const (
+	terraformAlone        = 1 // its provider sees it go
+	terraformWithProvider = -1
+)
+
+// runUntil runs Terraform and kills it, with no chance to do anything about it,
+// as soon as a condition is met.
+func (c *commandLine) runUntil(met func() bool, killed int, args ...string) {
 	c.t.Helper()
 	cmd := c.command(args...)
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = 10 * time.Second // the provider has the same output
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -78,7 +106,7 @@ func (c *commandLine) runUntil(met func() bool, args ...string) {
 	}()
 	for {
 		if met() {
-			if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil {
+			if err := syscall.Kill(killed*cmd.Process.Pid, syscall.SIGKILL); err != nil {
 				c.t.Error(err)
 			}
 			<-ended

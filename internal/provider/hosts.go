@@ -34,6 +34,8 @@ type hosts struct {
 	names []string
 	// unresolved says of a host what of it is not known before apply.
 	unresolved map[string]string
+	// retired are the hosts that are switched off for good.
+	retired map[string]bool
 	// anything is false when not even the names are known yet.
 	anything bool
 
@@ -54,6 +56,15 @@ func (e errUnresolved) Error() string {
 		"Create that machine first (terraform apply -target=…), or let what needs the host depend on it.", e.name, e.attribute)
 }
 
+// errRetired is the error of a host that is switched off for good: nothing is
+// asked of it.
+type errRetired struct{ name string }
+
+func (e errRetired) Error() string {
+	return fmt.Sprintf("host %q is retired (retired = true in the provider's block), so nothing is read from it and nothing made on it. "+
+		"Take what needs that out of the configuration. If all is to be destroyed, terraform destroy -refresh=false does so without reading first", e.name)
+}
+
 // Get returns a host by its name.
 func (h *hosts) Get(name string) (host.Host, error) {
 	if !h.anything {
@@ -63,7 +74,10 @@ func (h *hosts) Get(name string) (host.Host, error) {
 		return nil, errUnresolved{name, attribute}
 	}
 	if err := h.check(name); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w. A machine that is gone keeps its entry there, with retired = true", err)
+	}
+	if h.retired[name] {
+		return nil, errRetired{name}
 	}
 	return h.pool.Host(name)
 }
@@ -108,6 +122,7 @@ type hostModel struct {
 	ConnectTimeout        types.String `tfsdk:"connect_timeout"`
 	KeepaliveInterval     types.String `tfsdk:"keepalive_interval"`
 	SSHConfigPath         types.String `tfsdk:"ssh_config_path"`
+	Retired               types.Bool   `tfsdk:"retired"`
 }
 
 type becomeModel struct {
@@ -120,7 +135,7 @@ func hostsAttribute() schema.Attribute {
 		Required: true,
 		MarkdownDescription: "The machines of the cutover, by the names under which resources refer to them (`host = \"new\"`). " +
 			"An empty entry (`old = {}`) is enough where `~/.ssh/config` knows a host of that name. Values may be unknown while planning. " +
-			"Every option but `host_key`, `bastions` and `become` can also come from the environment: `CUTOVER_HOST_<NAME>_<OPTION>` for one host " +
+			"Every option but `host_key`, `bastions`, `become` and `retired` can also come from the environment: `CUTOVER_HOST_<NAME>_<OPTION>` for one host " +
 			"(`CUTOVER_HOST_OLD_PASSWORD`), `CUTOVER_<OPTION>` for all (`CUTOVER_PRIVATE_KEY_PATH`); " +
 			"`become` as `…BECOME_METHOD` and `…BECOME_PASSWORD`. What the block says comes first.",
 		Validators: []validator.Map{
@@ -158,6 +173,11 @@ func hostsAttribute() schema.Attribute {
 			"keepalive_interval": schema.StringAttribute{Optional: true, MarkdownDescription: "How often to ask a silent host whether it is still there; after three questions without an answer the connection is given up. Default: `15s`.",
 				Validators: []validator.String{duration{}}},
 			"ssh_config_path": schema.StringAttribute{Optional: true, MarkdownDescription: "The ssh_config to read, or `none`. Default: `~/.ssh/config` and `/etc/ssh/ssh_config`."},
+			"retired": schema.BoolAttribute{Optional: true, MarkdownDescription: "The machine is switched off for good while Terraform still has resources on it. Nothing is asked of it any more: " +
+				"what was on it alone leaves the state, with a warning; a tunnel or a pass stays, and destroying it cleans up its other host. " +
+				"What would read from the machine or make something on it is an error, so that has to go from the configuration; " +
+				"`terraform destroy -refresh=false` destroys everything without reading first. " +
+				"**Whatever is still on the machine stays there**, should it ever be switched on again. Default: `false`."},
 		}},
 	}
 }
@@ -165,7 +185,7 @@ func hostsAttribute() schema.Attribute {
 // newHosts makes hosts of the provider's block. Nothing is connected yet.
 func newHosts(ctx context.Context, block types.Map) (*hosts, diag.Diagnostics) {
 	var diags diag.Diagnostics
-	known := &hosts{unresolved: map[string]string{}, anything: !block.IsUnknown()}
+	known := &hosts{unresolved: map[string]string{}, retired: map[string]bool{}, anything: !block.IsUnknown()}
 	if block.IsUnknown() {
 		return known, diags
 	}
@@ -175,6 +195,10 @@ func newHosts(ctx context.Context, block types.Map) (*hosts, diag.Diagnostics) {
 		object, ok := value.(types.Object)
 		if !ok || object.IsUnknown() {
 			known.unresolved[name] = "whole entry"
+			continue
+		}
+		if isRetired(object) {
+			known.retired[name] = true // what else is said of it is of no use, and need not be known
 			continue
 		}
 		if attribute := firstUnknown(object); attribute != "" {
@@ -191,7 +215,7 @@ func newHosts(ctx context.Context, block types.Map) (*hosts, diag.Diagnostics) {
 	}
 	var configs []host.Config
 	for _, name := range known.names {
-		if _, unresolved := known.unresolved[name]; unresolved {
+		if _, unresolved := known.unresolved[name]; unresolved || known.retired[name] {
 			continue
 		}
 		at := path.Root("hosts").AtMapKey(name)
@@ -217,6 +241,12 @@ func newHosts(ctx context.Context, block types.Map) (*hosts, diag.Diagnostics) {
 	return known, diags
 }
 
+// isRetired reports whether a host's entry says for certain that it is.
+func isRetired(entry types.Object) bool {
+	retired, ok := entry.Attributes()["retired"].(types.Bool)
+	return ok && retired.ValueBool()
+}
+
 // resolveHost is the configuration of one host with its bastions. missing
 // names a bastion that is not known before apply.
 func resolveHost(ctx context.Context, name string, models map[string]hostModel, known *hosts, trail []string) (config host.Config, missing string, err error) {
@@ -224,6 +254,9 @@ func resolveHost(ctx context.Context, name string, models map[string]hostModel, 
 		if earlier == name {
 			return config, "", fmt.Errorf("its bastions lead back to itself: %s", quoted(append(trail, name)))
 		}
+	}
+	if known.retired[name] {
+		return config, "", fmt.Errorf("its bastion %q is retired; name another one in bastions, or none", name)
 	}
 	model, ok := models[name]
 	if !ok {

@@ -32,6 +32,9 @@ type lifecycle[M any] struct {
 	// hostAttributes are the attributes that name a host of the provider's
 	// block; a name that it does not know is refused while planning.
 	hostAttributes []string
+	// spans: the object is on all of these hosts. Where one is retired, what is on
+	// the other is still to be destroyed.
+	spans bool
 
 	schema func(context.Context) schema.Schema
 	// timeouts returns the model's timeouts.
@@ -88,11 +91,25 @@ type request[M any] struct {
 	// kept is what is saved should the rest of an update fail; nil: what was
 	// there before it.
 	kept *M
+	// leftOut are the retired hosts that a delete has done without.
+	leftOut []string
 }
 
 // host returns a host by its name.
 func (r *request[M]) host(name types.String) (host.Host, error) {
 	return r.hosts.Get(name.ValueString())
+}
+
+// unlessRetired is host for a delete that cleans up wherever it still can: nil is
+// a host that is retired.
+func (r *request[M]) unlessRetired(name types.String) (host.Host, error) {
+	found, err := r.host(name)
+	var retired errRetired
+	if errors.As(err, &retired) {
+		r.leftOut = append(r.leftOut, retired.name)
+		return nil, nil
+	}
+	return found, err
 }
 
 // warn adds a warning.
@@ -193,7 +210,12 @@ func (l *lifecycle[M]) ModifyPlan(ctx context.Context, req resource.ModifyPlanRe
 		return
 	}
 	r := &request[M]{hosts: l.hosts, diags: &resp.Diagnostics, config: &config}
-	if err := l.plan(ctx, r, prior, &plan); err != nil {
+	err := l.plan(ctx, r, prior, &plan)
+	var retired errRetired
+	if errors.As(err, &retired) {
+		return // apply says so; an error here would be in the way of a destroy, which plans all of the configuration first
+	}
+	if err != nil {
 		report(&resp.Diagnostics, "plan", l.noun, err)
 		return
 	}
@@ -233,11 +255,18 @@ func (l *lifecycle[M]) Read(ctx context.Context, req resource.ReadRequest, resp 
 	before := state // models hold values alone, and no pointers that read could write through
 	found, err := l.read(ctx, &request[M]{hosts: l.hosts, diags: &resp.Diagnostics}, &state)
 	var unresolved errUnresolved
+	var retired errRetired
 	switch {
 	case errors.As(err, &unresolved):
 		// The machine itself is part of this plan: what the state says of it
 		// stands until it is there.
 		resp.Diagnostics.AddWarning("Not refreshed", capitalised(err.Error()))
+	case errors.As(err, &retired) && l.spans:
+		resp.Diagnostics.AddWarning("Not refreshed", fmt.Sprintf("Host %q is retired. What the state says of this %s stands until it is destroyed, which cleans up its other host.", retired.name, l.noun))
+	case errors.As(err, &retired):
+		resp.Diagnostics.AddWarning("Gone with its host", fmt.Sprintf("Host %q is retired, and so this %s leaves the state. Nothing was changed on the host. "+
+			"Take it out of the configuration too: it cannot be made there again.", retired.name, l.noun))
+		resp.State.RemoveResource(ctx)
 	case err != nil:
 		report(&resp.Diagnostics, "read", l.noun, timedOut(ctx, "read", err))
 	case !found:
@@ -278,8 +307,21 @@ func (l *lifecycle[M]) Delete(ctx context.Context, req resource.DeleteRequest, r
 	}
 	ctx, cancel := l.bounded(ctx, &state, "delete", &resp.Diagnostics)
 	defer cancel()
-	if err := l.delete(ctx, &request[M]{hosts: l.hosts, diags: &resp.Diagnostics}, &state); err != nil {
+	r := &request[M]{hosts: l.hosts, diags: &resp.Diagnostics}
+	err := l.delete(ctx, r, &state)
+	var retired errRetired
+	if errors.As(err, &retired) {
+		r.leftOut, err = append(r.leftOut, retired.name), nil
+	}
+	if err != nil {
 		report(&resp.Diagnostics, "delete", l.noun, timedOut(ctx, "delete", err))
+		return
+	}
+	for _, name := range r.leftOut {
+		// While destroying, Terraform itself does not say whose warning it shows.
+		var id types.String
+		resp.Diagnostics.Append(req.State.GetAttribute(ctx, path.Root("id"), &id)...)
+		resp.Diagnostics.AddWarning("Left on a retired host", fmt.Sprintf("Host %q is retired. What it has of the %s %s stays there.", name, l.noun, id))
 	}
 }
 
@@ -295,7 +337,11 @@ func (l *lifecycle[M]) ImportState(ctx context.Context, req resource.ImportState
 	}
 	for _, attribute := range l.hostAttributes {
 		if name, ok := attributes[attribute].(string); ok {
-			if err := l.hosts.check(name); err != nil {
+			err := l.hosts.check(name)
+			if l.hosts.retired[name] {
+				err = errRetired{name} // nothing could be read into the state
+			}
+			if err != nil {
 				report(&resp.Diagnostics, "import", l.noun, err)
 				return
 			}
@@ -306,7 +352,8 @@ func (l *lifecycle[M]) ImportState(ctx context.Context, req resource.ImportState
 	}
 }
 
-// bounded gives ctx the timeout that the model or the resource has for an operation.
+// bounded gives ctx the timeout that the model or the resource has for an
+// operation, and lets it outlast a Terraform that is killed; see attended.
 func (l *lifecycle[M]) bounded(ctx context.Context, model *M, operation string, diags *diag.Diagnostics) (context.Context, context.CancelFunc) {
 	set := l.timeouts(model)
 	look := map[string]func(context.Context, time.Duration) (time.Duration, diag.Diagnostics){
@@ -314,7 +361,12 @@ func (l *lifecycle[M]) bounded(ctx context.Context, model *M, operation string, 
 	}[operation]
 	timeout, problems := look(ctx, l.timeout)
 	diags.Append(problems...)
-	return context.WithTimeout(ctx, timeout)
+	ctx, leave := attended(ctx)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, func() {
+		cancel()
+		leave()
+	}
 }
 
 // timedOut says of an error whether it is the operation's timeout that ended it.

@@ -70,6 +70,7 @@ func newForwardingTunnelResource() resource.Resource {
 		noun:           "forwarding tunnel",
 		timeout:        5 * time.Minute,
 		hostAttributes: []string{"from", "to"},
+		spans:          true,
 		schema:         forwardingTunnelSchema,
 		timeouts:       func(m *forwardingTunnelModel) timeouts.Value { return m.Timeouts },
 		validate:       validateForwardingTunnel,
@@ -436,16 +437,19 @@ func (m *forwardingTunnelModel) showForwards(ctx context.Context, actual []tunne
 }
 
 func deleteForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel], state *forwardingTunnelModel) error {
-	from, err := r.host(state.From)
+	from, err := r.unlessRetired(state.From)
 	if err != nil {
 		return at(path.Root("from"), err)
 	}
-	to, err := r.host(state.To)
+	to, err := r.unlessRetired(state.To)
 	if err != nil {
 		return at(path.Root("to"), err)
 	}
-	return errors.Join(
-		traffic.End(ctx, from, state.Name.ValueString()),
+	var counting error
+	if from != nil {
+		counting = traffic.End(ctx, from, state.Name.ValueString())
+	}
+	return errors.Join(counting,
 		tunnel.Tunnel{Name: state.Name.ValueString(), InitiateFrom: state.InitiateFrom.ValueString()}.Stop(ctx, from, to))
 }
 

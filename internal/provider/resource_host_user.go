@@ -409,7 +409,7 @@ func readHostUser(ctx context.Context, r *request[hostUserModel], state *hostUse
 }
 
 // comparePasswords sees whether the password was changed where it comes from.
-// That host may be switched off for good one day, so not reaching it is no error.
+// That host may be switched off one day, so not reaching it is no error.
 func comparePasswords(ctx context.Context, r *request[hostUserModel], directory *account.Directory, state *hostUserModel) {
 	name := state.Name.ValueString()
 	from, err := r.directory(state.PasswordFrom)
@@ -420,8 +420,9 @@ func comparePasswords(ctx context.Context, r *request[hostUserModel], directory 
 	if err == nil {
 		ours, err = directory.Password(ctx, name)
 	}
+	var retired errRetired
 	switch {
-	case errors.Is(err, account.ErrAbsent):
+	case errors.Is(err, account.ErrAbsent), errors.As(err, &retired): // nothing newer will come from there
 		state.PasswordCurrent = types.BoolValue(true)
 	case err != nil:
 		r.warn("Password not compared", fmt.Sprintf("Whether the password of %s is still that of host %s could not be seen: %s", name, state.PasswordFrom, err))

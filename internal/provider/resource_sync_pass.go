@@ -27,6 +27,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
 )
 
@@ -257,7 +258,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		MarkdownDescription: "One rsync pass from the old host to the new. The new host pulls, so the data does not cross your machine; " +
 			"hard links, ACLs, extended attributes, holes and owners (by name) are kept.\n\n" +
 			"A pass is something that happens: creating the resource runs it, and so does a change of `paths`, `targets`, `excludes`, `final` or `triggers`; " +
-			"a refresh changes nothing. A migration has several, one after the other: a first pass while everything runs, a warm one, and a final one with the services stopped. " +
+			"a refresh changes nothing. To run one again change `triggers`, and do not use `-replace`: that destroys the pass first, and with the only pass of a chain goes what the chain knows, so that what is gone on the old host by then stays on the new one. A migration has several, one after the other: a first pass while everything runs, a warm one, and a final one with the services stopped. " +
 			"The passes over the same paths, targets and excludes between the same hosts are a chain: each keeps on the new host a manifest of what the old one had, so that the next copies just what has changed since, " +
 			"and takes away what earlier ones have brought and the old host no longer has. What only the new host has is not touched.\n\n" +
 			"The pass runs on the new host by itself: when the connection breaks it goes on, and so it does when Terraform is killed; the next apply then takes it over. Ctrl-C ends it. With `route = \"operator\"` it ends with Terraform's connections. " +
@@ -442,12 +443,14 @@ func deleteSyncPass(ctx context.Context, r *request[syncPassModel], state *syncP
 	}
 	// The old host may be gone by now; only a pass that broke off has anything
 	// to look for there.
-	if !state.Finished.IsNull() {
-		return rsyncpass.Forget(ctx, nil, to, state.pass(), false)
+	var from host.Host
+	if state.Finished.IsNull() {
+		if from, err = r.unlessRetired(state.From); err != nil {
+			return at(path.Root("from"), err)
+		}
 	}
-	from, err := r.host(state.From)
-	if err != nil {
-		return at(path.Root("from"), err)
-	}
-	return rsyncpass.Forget(ctx, from, to, state.pass(), true)
+	// One that broke off, and whose old host is retired, is forgotten like one that
+	// ended: there is no next pass to keep anything for, and what still runs of it
+	// ends by itself.
+	return rsyncpass.Forget(ctx, from, to, state.pass(), from != nil)
 }

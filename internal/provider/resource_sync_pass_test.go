@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,9 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
-	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
-	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
 )
 
 func TestSyncPassRefusesBadInput(t *testing.T) {
@@ -376,66 +372,37 @@ func TestAccSyncPassInterrupted(t *testing.T) {
 	})
 }
 
-// strayPass is the pass of a Terraform that is killed: this test binary, started
-// once more, with all that it needs in the environment.
-const strayPass = "CUTOVER_TEST_STRAY_PASS"
-
-func init() {
-	arguments := strings.Split(os.Getenv(strayPass), "\t")
-	if len(arguments) != 5 {
-		return
-	}
-	config := func(name, address string) host.Config {
-		return host.Config{Name: name, Address: address, User: "root", PrivateKeyPath: arguments[3], KnownHostsPath: arguments[4], SSHConfigPath: "none"}
-	}
-	pool := host.NewPool(config(arguments[0], arguments[1]), config("new", arguments[2]))
-	from, err := pool.Host(arguments[0])
-	if err == nil {
-		var to host.Host
-		if to, err = pool.Host("new"); err == nil {
-			_, err = rsyncpass.Run(context.Background(), from, to, rsyncpass.Pass{
-				ID: "stray", Paths: []rsyncpass.Path{{Source: "/srv/pass data"}, {Source: "/srv/second"}},
-				Excludes: []string{"*.tmp", "/staying"}, BandwidthLimit: 800, Delete: "trash", UnknownOwners: "fail", Verify: "changed", Route: "direct",
-			}, nil)
-		}
-	}
-	fmt.Fprintln(os.Stderr, "the pass ended:", err)
-	os.Exit(1)
-}
-
-// A Terraform that is killed cleans nothing up, and the pass goes on without it.
-// The next one takes it over and cleans up after it.
+// A Terraform that is killed cleans nothing up, and the pass goes on without it,
+// also where its provider lives a moment longer. The next one takes the pass over
+// and cleans up after it.
 func TestAccSyncPassAfterAKill(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, old *lab.Host) {
 		passTrees(t, w, old)
-		killed := exec.Command(os.Args[0]) //nolint:gosec // this test itself
-		killed.Stderr = os.Stderr
-		killed.Env = append(os.Environ(), strayPass+"="+strings.Join([]string{name, old.Address, w.trixie.Address, w.lab.KeyPath(), w.lab.KnownHostsPath()}, "\t"))
-		if err := killed.Start(); err != nil {
-			t.Fatal(err)
-		}
-		runs := eventually(20*time.Second, func() error {
+		terraform := newCommandLine(t, passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]\n  bandwidth_limit = 800")+requires+
+			"output \"bytes\" {\n  value = cutover_sync_pass.pass.bytes_transferred\n}\n")
+		t.Cleanup(func() { terraform.run("destroy", "-auto-approve") })
+		copying := func() bool {
 			_, err := w.trixie.Run(context.Background(), "sh", "-c", "ls -A '/srv/pass data' | grep '^[.]holes'")
-			return err
-		})
-		if err := errors.Join(runs, killed.Process.Kill()); err != nil {
-			t.Fatal(err)
+			return err == nil
 		}
-		_ = killed.Wait()
-		if w.keyGone(t, old) == nil {
-			t.Error("the pass was killed, and yet nothing of it is left: it cannot have been under way")
+		terraform.runUntil(copying, terraformAlone, "apply", "-auto-approve")
+		time.Sleep(2 * time.Second) // for whatever its provider might do about it
+		if !copying() || w.keyGone(t, old) == nil {
+			t.Error("the pass ended with the Terraform that had begun it")
 		}
-		resource.Test(t, resource.TestCase{
-			ProtoV6ProviderFactories: inProcess,
-			Steps: []resource.TestStep{{
-				Config: passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]\n  bandwidth_limit = 800"),
-				Check: resource.ComposeTestCheckFunc(
-					check(t, func() error { return errors.Join(w.sameTrees(t, old), w.keyGone(t, old)) }),
-					// What the first one has copied is this one's: it has not run twice.
-					resource.TestMatchResourceAttr(pass, "bytes_transferred", regexp.MustCompile(`^104\d{5}$`)),
-				),
-			}},
-		})
+		due := time.Now().Add(3 * time.Second)
+		terraform.runUntil(func() bool { return time.Now().After(due) && copying() }, terraformWithProvider, "apply", "-auto-approve")
+		if !copying() || w.keyGone(t, old) == nil {
+			t.Error("the pass ended with the Terraform that had taken it over")
+		}
+		said := terraform.run("apply", "-auto-approve")
+		if err := errors.Join(w.sameTrees(t, old), w.keyGone(t, old)); err != nil {
+			t.Error(err)
+		}
+		// What the first one has copied is this one's: it has not run twice.
+		if !regexp.MustCompile(`(?m)^bytes = 104\d{5}$`).MatchString(said) {
+			t.Errorf("the pass has run more than once:\n%s", said)
+		}
 	})
 }
 

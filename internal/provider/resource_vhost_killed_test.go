@@ -65,12 +65,12 @@ variable "alias" {
 		}
 
 		// While the server tests the files, of which it has none yet.
-		terraform.runUntil(exists("list"), apply("one.example.test")...)
+		terraform.runUntil(exists("list"), terraformWithProvider, apply("one.example.test")...)
 		converge("one.example.test")
 
 		// While the files are live and the server does not know them yet. What
 		// runs on the host goes on and ends well.
-		terraform.runUntil(exists("armed"), apply("two.example.test")...)
+		terraform.runUntil(exists("armed"), terraformWithProvider, apply("two.example.test")...)
 		if err := eventually(30*time.Second, func() error {
 			if exists("")() {
 				return errors.New("the change on the host does not end")
@@ -85,7 +85,7 @@ variable "alias" {
 		converge("two.example.test")
 
 		// The same, and what runs on the host is killed too.
-		terraform.runUntil(exists("armed"), apply("three.example.test")...)
+		terraform.runUntil(exists("armed"), terraformWithProvider, apply("three.example.test")...)
 		run(t, host, "pkill", "-KILL", "-f", "vhost/change.sh")
 		if !exists("armed")() {
 			t.Error("the kill came too late: there is nothing to put right")

@@ -91,9 +91,9 @@ func (t Tunnel) Start(ctx context.Context, from, to host.Host, options Options) 
 		objections = append(objections, more...)
 	}
 	if !options.Changing {
-		objections = append(objections, t.keyObjections(to, old.files[t.directory()+"/id.pub"], fresh.keys)...)
+		objections = append(objections, t.keyObjections(to, old.files[t.directory()+"/id.pub"], fresh)...)
 		if t.line != nil {
-			objections = append(objections, t.line.keyObjections(from, t.line.near.files[t.directory()+"/id.pub"], t.line.far.keys)...)
+			objections = append(objections, t.line.keyObjections(from, t.line.near.files[t.directory()+"/id.pub"], t.line.far)...)
 		}
 	}
 	if err := t.preflight(ctx, from, to, old, fresh, options.AllowOpenRelay, objections); err != nil {
@@ -284,10 +284,15 @@ func write(ctx context.Context, to host.Host, files []textFile) error {
 }
 
 // Stop ends the relays and removes all that the tunnel has on both hosts. What
-// is gone already is no error. The new host is cleaned up also when the old
-// one cannot be.
+// is gone already is no error. One host is cleaned up also when the other cannot
+// be; one that is nil is left out.
 func (t Tunnel) Stop(ctx context.Context, from, to host.Host) error {
-	_, old := from.Run(ctx, host.Sh(fromStop, t.Name))
-	_, fresh := to.Run(ctx, host.Sh(toDismiss, t.account(), t.home()))
+	var old, fresh error
+	if from != nil {
+		_, old = from.Run(ctx, host.Sh(fromStop, t.Name))
+	}
+	if to != nil {
+		_, fresh = to.Run(ctx, host.Sh(toDismiss, t.account(), t.home()))
+	}
 	return errors.Join(old, fresh, t.cutLine(ctx, from, to))
 }

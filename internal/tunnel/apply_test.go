@@ -73,7 +73,17 @@ func start(t *testing.T, from, to *hosttest.Fake) (Tunnel, error) {
 
 func TestStart(t *testing.T) {
 	t.Parallel()
-	from, to := fakes(t, oldSystemd, freshSshd)
+	for name, fresh := range map[string]string{
+		"at first":                 freshSshd,
+		"after an interrupted one": freshSshd + formerKeys("192.0.2.1", "2001:db8::1"),
+	} {
+		t.Run(name, func(t *testing.T) { starts(t, fresh) })
+	}
+}
+
+func starts(t *testing.T, fresh string) {
+	t.Parallel()
+	from, to := fakes(t, oldSystemd, fresh)
 	to.OnDial(mailServer("554 relay access denied"))
 	from.OnDial(mailServer("554 relay access denied"))
 	from.Expect("tunnel/from_prepare.sh relay").Prints("ssh-ed25519 RELAYKEY cutover-tunnel-relay\n")
@@ -115,7 +125,8 @@ func TestPreflightChangesNothing(t *testing.T) {
 		"AllowGroups":        {oldSystemd, freshSshd + "sshd allowgroups ssh\n", "554 no", "AllowGroups ssh"},
 		"keys elsewhere":     {oldSystemd, freshSshd + "sshd authorizedkeysfile /etc/ssh/keys/%u\n", "554 no", "AuthorizedKeysFile /etc/ssh/keys/%u"},
 		"foreign account":    {oldSystemd, freshSshd + "account cutover-relay:x:1000:1000::/home/x:/bin/sh\n", "554 no", "choose another name"},
-		"another tunnel's":   {oldSystemd, freshSshd + shown(textFile{path: "/var/lib/cutover/tunnel-relay/.ssh/authorized_keys", content: Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, SourceAddresses: []string{"198.51.100.7"}}.authorizedKeys("ssh-ed25519 OTHER", "OpenSSH_10.0")}), "554 no", "serves a tunnel \"relay\" from another host (198.51.100.7)"},
+		"still in use":       {oldSystemd, freshSshd + "busy\n" + formerKeys("192.0.2.1", "2001:db8::1"), "554 no", "from the same addresses (192.0.2.1, 2001:db8::1) with another key"},
+		"another tunnel's":   {oldSystemd, freshSshd + formerKeys("198.51.100.7"), "554 no", "serves a tunnel \"relay\" from another host (198.51.100.7)"},
 		"open relay":         {oldSystemd, freshSshd, "250 fine", "mynetworks ="},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +139,13 @@ func TestPreflightChangesNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// formerKeys is an authorized_keys whose key is not on the old host, as to_state.sh
+// shows it.
+func formerKeys(addresses ...string) string {
+	former := Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, SourceAddresses: addresses}
+	return shown(textFile{path: "/var/lib/cutover/tunnel-relay/.ssh/authorized_keys", content: former.authorizedKeys("ssh-ed25519 OTHER", "OpenSSH_10.0")})
 }
 
 func TestFailedStartIsUndone(t *testing.T) {
@@ -160,6 +178,39 @@ func TestLeftoversAreReported(t *testing.T) {
 	to.Expect("tunnel/to_dismiss.sh cutover-relay /var/lib/cutover/tunnel-relay")
 	if _, err := start(t, from, to); !errors.Is(err, ErrLeftovers) {
 		t.Errorf("want ErrLeftovers, got %v", err)
+	}
+}
+
+// A host that is nil is left out, and the other is cleaned up.
+func TestStopOnOneHost(t *testing.T) {
+	t.Parallel()
+	const stop, dismiss = "tunnel/from_stop.sh relay", "tunnel/to_dismiss.sh cutover-relay /var/lib/cutover/tunnel-relay"
+	for name, c := range map[string]struct {
+		initiator string
+		old, new  []string // nil: there is no such host
+	}{
+		"the new one":           {OldHost, nil, []string{dismiss}},
+		"the old one":           {OldHost, []string{stop}, nil},
+		"the new one of a line": {NewHost, nil, []string{dismiss, stop}},
+		"the old one of a line": {NewHost, []string{stop, dismiss}, nil},
+		"none":                  {NewHost, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			expecting := func(commands []string) host.Host {
+				if commands == nil {
+					return nil
+				}
+				fake := hosttest.New(t)
+				for _, command := range commands {
+					fake.Expect(command)
+				}
+				return fake
+			}
+			if err := (Tunnel{Name: "relay", InitiateFrom: c.initiator}).Stop(context.Background(), expecting(c.old), expecting(c.new)); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

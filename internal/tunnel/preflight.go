@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -146,16 +147,25 @@ func (t Tunnel) sshdObjections(to host.Host, fresh toFacts) []error {
 }
 
 // keyObjections finds out whether the account serves a tunnel of another host,
-// which would end when its key is replaced.
-func (t Tunnel) keyObjections(to host.Host, publicKey, authorizedKeys string) []error {
-	if authorizedKeys == "" {
+// which would end when its key is replaced. A key that was this host's own, and
+// that nobody uses, is what an interrupted apply or destroy has left.
+func (t Tunnel) keyObjections(to host.Host, publicKey string, fresh toFacts) []error {
+	if fresh.keys == "" {
 		return nil
 	}
-	if key := strings.Fields(publicKey); len(key) > 1 && strings.Contains(authorizedKeys, key[1]) {
+	if key := strings.Fields(publicKey); len(key) > 1 && strings.Contains(fresh.keys, key[1]) {
 		return nil
 	}
 	other := Tunnel{Name: t.Name}
-	_ = other.parse("", authorizedKeys)
+	_ = other.parse("", fresh.keys)
+	if slices.Equal(slices.Sorted(slices.Values(other.SourceAddresses)), slices.Sorted(slices.Values(t.SourceAddresses))) {
+		if !fresh.busy {
+			return nil
+		}
+		return []error{fmt.Errorf("account %[1]q of host %[2]q serves a tunnel %[3]q from the same addresses (%[4]s) with another key: either of another host behind them, "+
+			"and this tunnel needs another name, or of relays whose key is lost, which end with `pkill -u %[1]s` on host %[2]q",
+			t.account(), to.Name(), t.Name, strings.Join(other.SourceAddresses, ", "))}
+	}
 	return []error{fmt.Errorf("account %q of host %q serves a tunnel %q from another host (%s) already; choose another name",
 		t.account(), to.Name(), t.Name, strings.Join(other.SourceAddresses, ", "))}
 }

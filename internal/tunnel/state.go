@@ -59,6 +59,7 @@ type listener struct {
 // toFacts is the new host as to_state.sh sees it.
 type toFacts struct {
 	account  string // passwd(5) entry of the account, "" where there is none
+	busy     bool   // it has processes: somebody is logged in
 	nologin  string
 	version  string // such as OpenSSH_10.0
 	sshd     map[string][]string
@@ -164,6 +165,8 @@ func parseTo(out []byte, keys string) (toFacts, error) {
 		switch key {
 		case "account":
 			facts.account = value
+		case "busy":
+			facts.busy = true
 		case "nologin":
 			facts.nologin = value
 		case "version":

@@ -10,6 +10,10 @@ shift 2
 
 if entry=$(getent passwd "$account"); then
 	echo "account $entry"
+	# Where that cannot be told somebody may be.
+	if ! command -v ps >/dev/null 2>&1 || [ -n "$(ps -o pid= -u "$account")" ]; then
+		echo "busy"
+	fi
 fi
 for shell in /usr/sbin/nologin /sbin/nologin /bin/false; do
 	if [ -x "$shell" ]; then
