@@ -17,7 +17,6 @@ type task struct {
 	stdin  io.Reader // nil is an empty input
 	stdout io.Writer // never nil
 	stderr io.Writer // never nil
-	umask  string    // "" is 022
 	rights *rights   // how it gets root's rights; nil is as the link found out
 	spare  bool      // takes no slot: for ending another command
 }
@@ -104,15 +103,11 @@ func (p *process) open(ctx context.Context, t task) error {
 
 // send has sshd run the command line. From here on nothing is tried again.
 func (p *process) send(ctx context.Context, t task) error {
-	umask := t.umask
-	if umask == "" {
-		umask = "022"
-	}
 	end := ""
 	if p.rights.password != "" {
 		end = p.endOfPassword()
 	}
-	argv := append([]string{"sh", "-c", runScript, "cutover-run", "cutover-run-" + p.nonce, end, umask}, t.argv...)
+	argv := append([]string{"sh", "-c", runScript, "cutover-run", "cutover-run-" + p.nonce, end}, t.argv...)
 	if p.rights.onTerminal() {
 		return p.sendOnTerminal(ctx, argv)
 	}

@@ -63,15 +63,14 @@ func (l *link) useFiles(ctx context.Context) (*fileSession, func(), error) {
 }
 
 // openFiles starts an SFTP server on the host. It is started as a command and
-// not as sshd's subsystem, which would have neither root's rights nor the
-// umask that keeps a new file from being read before it has its mode.
+// not as sshd's subsystem, which would not have root's rights.
 func (l *link) openFiles(ctx context.Context) (*fileSession, error) {
 	fromHost, stdout := io.Pipe()
 	stdin, toHost := io.Pipe()
 	var stderr headTail
 	p, err := l.launch(ctx, task{
 		argv:  []string{"sh", "-c", sftpScript, "cutover-sftp"},
-		stdin: stdin, stdout: stdout, stderr: &stderr, umask: "077",
+		stdin: stdin, stdout: stdout, stderr: &stderr,
 	})
 	if err != nil {
 		return nil, err
@@ -88,10 +87,10 @@ func (l *link) openFiles(ctx context.Context) (*fileSession, error) {
 		close(opened.gone)
 	}()
 	stop := context.AfterFunc(ctx, p.close)
-	opened.Client, err = sftp.NewClientPipe(fromHost, remotePipe{toHost, func() error {
+	opened.Client, err = sftp.NewClientPipe(fromHost, &privateFiles{WriteCloser: remotePipe{toHost, func() error {
 		fromHost.Close()
 		return toHost.Close()
-	}})
+	}}})
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
 	}
@@ -136,7 +135,7 @@ func (l *link) openSubsystem(ctx context.Context) (*fileSession, error) {
 		close(opened.gone)
 	}()
 	stop := context.AfterFunc(ctx, release)
-	opened.Client, err = sftp.NewClientPipe(s.ch, remotePipe{s.ch, s.ch.Close})
+	opened.Client, err = sftp.NewClientPipe(s.ch, &privateFiles{WriteCloser: remotePipe{s.ch, s.ch.Close}})
 	if !stop() || err != nil {
 		release()
 		return nil, errors.Join(ctx.Err(), err)
