@@ -20,9 +20,12 @@ need /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 need unshare util-linux
 need ip iproute2
 need ssh-keygen openssh-client
+need /usr/lib/openssh/sftp-server openssh-sftp-server
 need rsync rsync
 need curl curl
 need swaks swaks
+# swaks only recommends what it speaks IPv6 with
+need /usr/share/perl5/IO/Socket/INET6.pm libio-socket-inet6-perl
 need nc netcat-openbsd
 need ps procps
 need nft nftables
