@@ -10,13 +10,16 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
 
-// TestTogetherAsOneByOne makes the same accounts on real hosts, once by useradd,
+// TestAccTogetherAsOneByOne makes the same accounts on real hosts, once by useradd,
 // chpasswd and chage and once in one change of the account files, from the same
 // beginning: the files and the homes have to be the same to the byte.
-func TestTogetherAsOneByOne(t *testing.T) {
+func TestAccTogetherAsOneByOne(t *testing.T) {
 	_, hosts := lab.Boot(t, "sysv=sysv", "bookworm=bookworm", "trixie=trixie")
 	for _, host := range hosts {
-		t.Run(host.Name, func(t *testing.T) { compareTogether(t, host) })
+		t.Run(host.Name, func(t *testing.T) {
+			t.Parallel()
+			compareTogether(t, host)
+		})
 	}
 }
 

@@ -19,10 +19,11 @@ import (
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
-// TestRealHosts is what only a real sshd, sudo and doas can show.
-func TestRealHosts(t *testing.T) {
+// TestAccRealHosts is what only a real sshd, sudo and doas can show.
+func TestAccRealHosts(t *testing.T) {
 	l, hosts := lab.Boot(t, "sysv=sysv", "bookworm=bookworm", "trixie=trixie")
 	for _, guest := range hosts {
 		g := &guestTest{lab: l, guest: guest}
@@ -46,11 +47,17 @@ func (g *guestTest) all(t *testing.T) {
 			g.login("doasfree", Become{Method: "doas"}),
 			g.login("doasuser", Become{Method: "doas", Password: "doasuser-secret"}))
 	}
-	for _, cfg := range logins {
-		t.Run(fmt.Sprintf("%s with %q and %q", cfg.User, cfg.Become.Method, cfg.Become.Password), func(t *testing.T) {
-			g.contract(t, cfg)
+	// At once, and not by t.Parallel, which lets only as many run as there are
+	// processors: they wait for most of their time.
+	var contracts sync.WaitGroup
+	for n, cfg := range logins {
+		contracts.Go(func() {
+			t.Run(fmt.Sprintf("%s with %q and %q", cfg.User, cfg.Become.Method, cfg.Become.Password), func(t *testing.T) {
+				g.contract(t, n, cfg)
+			})
 		})
 	}
+	contracts.Wait()
 	t.Run("refusals", g.refusals)
 	t.Run("few sessions", g.fewSessions)
 	t.Run("forwarding forbidden", g.noForwarding)
@@ -97,8 +104,9 @@ func (g *guestTest) sshd(t *testing.T, port int, options ...string) {
 	}
 }
 
-// contract is what a host promises, however root's rights were come by.
-func (g *guestTest) contract(t *testing.T, cfg Config) {
+// contract is what a host promises, however root's rights were come by. n tells
+// what this login makes on the host from what the others do.
+func (g *guestTest) contract(t *testing.T, n int, cfg Config) {
 	_, h := one(t, cfg)
 	began := time.Now()
 	result, err := h.Run(t.Context(), Sh(Script{Name: "test/who.sh", Text: `echo "$(id -u) $HOME $(pwd) $LC_ALL $PATH $(umask)"`}))
@@ -140,8 +148,8 @@ func (g *guestTest) contract(t *testing.T, cfg Config) {
 	if _, ok := ExitCode(err); err == nil || ok && cfg.Become.Method == "" {
 		t.Errorf("a signal gives %v", err)
 	}
-	g.files(t, h)
-	g.cancel(t, h)
+	g.files(t, n, h)
+	g.cancel(t, n, h)
 	g.daemon(t, h)
 
 	var all sync.WaitGroup
@@ -165,9 +173,9 @@ func (g *guestTest) contract(t *testing.T, cfg Config) {
 	}
 }
 
-func (g *guestTest) files(t *testing.T, h Host) {
+func (g *guestTest) files(t *testing.T, n int, h Host) {
 	t.Helper()
-	const name = "/etc/cutover-test"
+	name := fmt.Sprintf("/etc/cutover-test-%d", n)
 	attr := FileAttr{Mode: fs.ModeSetuid | 0o750, UID: 0, GID: 8}
 	if err := h.WriteFile(t.Context(), name, []byte("content"), attr); err != nil {
 		t.Fatal(err)
@@ -190,14 +198,15 @@ func (g *guestTest) files(t *testing.T, h Host) {
 	}
 }
 
-func (g *guestTest) cancel(t *testing.T, h Host) {
+func (g *guestTest) cancel(t *testing.T, n int, h Host) {
 	t.Helper()
+	long := fmt.Sprintf("sleep 471%d", n)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &lineWriter{lines: make(chan string, 1)}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := h.Run(ctx, Command{Script: Script{Name: "test/long.sh", Text: `sleep 4711 & echo $$; (trap "" TERM; sleep 4712; sleep 4712); wait`}, Stdout: out})
+		_, err := h.Run(ctx, Command{Script: Script{Name: "test/long.sh", Text: `$1 & echo $$; (trap "" TERM; $1; $1); wait`}, Argv: []string{long}, Stdout: out})
 		failed <- err
 	}()
 	select {
@@ -217,7 +226,7 @@ func (g *guestTest) cancel(t *testing.T, h Host) {
 		t.Fatal(err)
 	}
 	for _, process := range processes {
-		if strings.Contains(process, "sleep 471") {
+		if strings.Contains(process, long) {
 			t.Errorf("still runs: %s", process)
 		}
 	}
@@ -232,7 +241,7 @@ func (g *guestTest) daemon(t *testing.T, h Host) {
 	if err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > pace.Limit(5*time.Second) {
 		t.Errorf("came back after %s", took)
 	}
 	if _, err := h.Run(t.Context(), Exec("kill", strings.TrimSpace(string(result.Stdout)))); err != nil {
@@ -255,7 +264,7 @@ func (g *guestTest) refusals(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%v worked", wrong.cfg.Become)
 		}
-		if _, ok := ExitCode(err); ok || strings.Contains(err.Error(), "wrong-guess") || time.Since(began) > 20*time.Second {
+		if _, ok := ExitCode(err); ok || strings.Contains(err.Error(), "wrong-guess") || time.Since(began) > pace.Limit(20*time.Second) {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
 		for _, want := range wrong.says {
@@ -303,7 +312,7 @@ func (g *guestTest) fewSessions(t *testing.T) {
 	for _, cfg := range logins {
 		cfg.Port, cfg.KnownHostsPath, cfg.HostKeys = 2202, "", []string{g.guest.HostKey}
 		_, h := one(t, cfg)
-		patience, giveUp := context.WithTimeout(t.Context(), 30*time.Second)
+		patience, giveUp := context.WithTimeout(t.Context(), pace.Limit(30*time.Second))
 		defer giveUp()
 		var all sync.WaitGroup
 		for range 6 {
@@ -373,7 +382,7 @@ func (g *guestTest) agent(t *testing.T) {
 // cutLine pulls the cable under a command, and plugs it in again.
 func (g *guestTest) cutLine(t *testing.T) {
 	cfg := g.login("root", Become{})
-	cfg.KeepaliveInterval = 300 * time.Millisecond
+	cfg.KeepaliveInterval = pace.Limit(300 * time.Millisecond)
 	cfg.ConnectTimeout = 20 * time.Second
 	_, h := one(t, cfg)
 	if _, err := h.Run(t.Context(), Exec("true")); err != nil {
@@ -381,7 +390,7 @@ func (g *guestTest) cutLine(t *testing.T) {
 	}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := h.Run(t.Context(), Exec("sleep", "6"))
+		_, err := h.Run(t.Context(), Exec("sleep", fmt.Sprint(pace.Limit(6*time.Second).Seconds())))
 		failed <- err
 	}()
 	time.Sleep(500 * time.Millisecond)
@@ -390,7 +399,7 @@ func (g *guestTest) cutLine(t *testing.T) {
 	}
 	began := time.Now()
 	err := <-failed
-	if err == nil || !strings.Contains(err.Error(), "not known") || time.Since(began) > 5*time.Second {
+	if err == nil || !strings.Contains(err.Error(), "not known") || time.Since(began) > pace.Limit(5*time.Second) {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
 	time.AfterFunc(time.Second, func() {

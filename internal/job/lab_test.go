@@ -11,9 +11,9 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
 
-// TestRealHosts is what only a real init and a real sshd can show: a job
+// TestAccRealHosts is what only a real init and a real sshd can show: a job
 // outlives the connection and sshd itself, and writes where it may.
-func TestRealHosts(t *testing.T) {
+func TestAccRealHosts(t *testing.T) {
 	l, hosts := lab.Boot(t, "sysv=sysv", "trixie=trixie")
 	for _, guest := range hosts {
 		t.Run(guest.Name, func(t *testing.T) { onRealHost(t, l, guest) })

@@ -74,9 +74,13 @@ step 'making a pair of links' ip link add cvl0 type veth peer name cvl1
 
 // Require skips a test on a machine that cannot run a lab, with the reason;
 // with CUTOVER_LAB=required in the environment the test fails instead. With
-// -short it is always skipped.
+// -short it is always skipped. The name of a test on real hosts begins with
+// TestAcc: make test runs those once more that have failed, and no others.
 func Require(t testing.TB) {
 	t.Helper()
+	if !strings.HasPrefix(t.Name(), "TestAcc") {
+		t.Fatalf("%s needs real hosts, so its name has to begin with TestAcc", t.Name())
+	}
 	if testing.Short() {
 		t.Skip("needs real hosts, which -short leaves out")
 	}

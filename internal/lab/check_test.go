@@ -11,9 +11,9 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
 
-// TestRequire runs this test as somebody who cannot have a lab: it must be
+// TestAccRequire runs this test as somebody who cannot have a lab: it must be
 // skipped with the reason, or fail with it where the lab is required.
-func TestRequire(t *testing.T) {
+func TestAccRequire(t *testing.T) {
 	lab.Require(t)
 	if os.Geteuid() != 0 {
 		t.Fatal("a lab without root")
@@ -37,7 +37,7 @@ func TestRequire(t *testing.T) {
 		}
 	}
 	for setting, want := range map[string]string{"": "--- SKIP", "required": "--- FAIL"} {
-		cmd := exec.CommandContext(t.Context(), copied, "-test.run=^TestRequire$", "-test.v")
+		cmd := exec.CommandContext(t.Context(), copied, "-test.run=^TestAccRequire$", "-test.v")
 		cmd.Env = []string{"CUTOVER_LAB=" + setting, "PATH=" + os.Getenv("PATH")}
 		cmd.Dir = "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

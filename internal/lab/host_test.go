@@ -13,9 +13,9 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
 
-// TestHosts boots all kinds side by side in one lab, fills those that have
+// TestAccHosts boots all kinds side by side in one lab, fills those that have
 // content, and looks at what it promises from a client's point of view.
-func TestHosts(t *testing.T) {
+func TestAccHosts(t *testing.T) {
 	l, hosts := start(t, "old=sysv", "mid=bookworm", "new=trixie")
 	c, err := l.StartClient(t.Context(), "visitor")
 	if err != nil {

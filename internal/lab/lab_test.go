@@ -83,8 +83,8 @@ func must(t *testing.T) func(out string, err error) string {
 	}
 }
 
-// TestCutAndReboot takes a host away in the two ways in which hosts go.
-func TestCutAndReboot(t *testing.T) {
+// TestAccCutAndReboot takes a host away in the two ways in which hosts go.
+func TestAccCutAndReboot(t *testing.T) {
 	l, hosts := start(t, "old=sysv", "new=trixie")
 	c, err := l.StartClient(t.Context(), "visitor")
 	if err != nil {
@@ -148,9 +148,9 @@ func TestCutAndReboot(t *testing.T) {
 	}
 }
 
-// TestCrash kills a process in the middle of its lab: the next New must leave
+// TestAccCrash kills a process in the middle of its lab: the next New must leave
 // nothing of it, and must not touch a lab that lives.
-func TestCrash(t *testing.T) {
+func TestAccCrash(t *testing.T) {
 	lab.Require(t)
 	if os.Getenv("LAB_TEST_CRASH") != "" {
 		l, err := lab.New(t.Context(), lab.Options{})
@@ -172,7 +172,7 @@ func TestCrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestCrash$")
+	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestAccCrash$")
 	cmd.Env = append(os.Environ(), "LAB_TEST_CRASH=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -205,8 +205,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestTwoLabs runs two labs side by side, with hosts of the same name.
-func TestTwoLabs(t *testing.T) {
+// TestAccTwoLabs runs two labs side by side, with hosts of the same name.
+func TestAccTwoLabs(t *testing.T) {
 	one, hostsOne := start(t, "new=trixie")
 	two, hostsTwo := start(t, "new=trixie")
 	if one.Dir() == two.Dir() || hostsOne[0].Address == hostsTwo[0].Address || hostsOne[0].HostKey == hostsTwo[0].HostKey {
@@ -226,8 +226,8 @@ func TestTwoLabs(t *testing.T) {
 	}
 }
 
-// TestBadNames refuses what cannot be a host's name, before anything is made.
-func TestBadNames(t *testing.T) {
+// TestAccBadNames refuses what cannot be a host's name, before anything is made.
+func TestAccBadNames(t *testing.T) {
 	l, _ := start(t)
 	for _, name := range []string{"", "a;reboot", "$(id)", "../up", "Old", "a b", strings.Repeat("x", 40)} {
 		if _, err := l.StartHost(t.Context(), name, lab.Trixie); err == nil || !strings.Contains(err.Error(), "is no name") {

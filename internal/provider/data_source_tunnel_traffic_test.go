@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 const counted = "data.cutover_tunnel_traffic.relay"
@@ -89,7 +90,7 @@ data "cutover_tunnel_traffic" "relay" {
 						func(s *terraform.State) error {
 							first, err := momentOf(s, counted, "ports.8080.clients."+w.client.Address)
 							second, other := momentOf(s, counted, "ports.8080.clients."+w.client.Address6)
-							if apart := second.Sub(first); apart < 7*time.Second || apart > 25*time.Second {
+							if apart := second.Sub(first); apart < 7*time.Second || apart > pace.Limit(25*time.Second) {
 								err = errors.Join(err, fmt.Errorf("the clients came %s apart, not 8 s and a little", apart))
 							}
 							return errors.Join(err, other)

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 func TestConnectionHoldRefusesBadInput(t *testing.T) {
@@ -111,7 +112,7 @@ func TestAccConnectionHold(t *testing.T) {
 				},
 				{
 					PreConfig: func() {
-						go func() { waiting <- connects(w, host.Address, 80, 30*time.Second) }()
+						go func() { waiting <- connects(w, host.Address, 80, pace.Limit(30*time.Second)) }()
 						time.Sleep(500 * time.Millisecond)
 					},
 					Config: holdConfig(w, name, "  ports         = [80, 25]\n  expires_after = \"600s\""), PlanOnly: true,
@@ -176,7 +177,7 @@ resource "cutover_forwarding_tunnel" "relay" {
 						err := done()
 						tries, refused, longest := client.leave() // the relays' end is no part of it
 						t.Logf("%d connections, %d refused, longest wait %.1f s", tries, refused, longest.Seconds())
-						if tries < 20 || refused > 0 || longest > 10*time.Second {
+						if tries < 20 || refused > 0 || longest > pace.Limit(10*time.Second) {
 							err = errors.Join(err, fmt.Errorf("of %d connections %d were refused, and one waited %s", tries, refused, longest))
 						}
 						return err
@@ -192,7 +193,8 @@ func TestAccConnectionHoldEndsByItself(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		untouched(t, host)
 		sameFirewall(t, host)
-		const ten = "  ports = [80, 25]\n  expires_after = \"10s\""
+		short := pace.Limit(10 * time.Second).Round(time.Second)
+		ten := fmt.Sprintf("  ports = [80, 25]\n  expires_after = %q", short)
 		const long = "  ports = [80, 25]\n  name = \"two-words\""
 		replaced := resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{
 			plancheck.ExpectResourceAction(held, plancheck.ResourceActionDestroyBeforeCreate)}}
@@ -208,8 +210,8 @@ func TestAccConnectionHoldEndsByItself(t *testing.T) {
 							err = errors.Join(err, eventually(15*time.Second, func() error { return reachable(w, address, 80) }))
 						}
 						// It began before the check did.
-						if after := time.Since(start); after > 12*time.Second {
-							err = errors.Join(err, fmt.Errorf("the hold of 10 s ended %s after its beginning", after))
+						if after := time.Since(start); after > short+pace.Limit(2*time.Second) {
+							err = errors.Join(err, fmt.Errorf("the hold of %s ended %s after its beginning", short, after))
 						}
 						return err
 					}),
@@ -324,7 +326,7 @@ func connects(w *world, address string, port int, within time.Duration) error {
 
 // reachable is an error unless a new connection is accepted at once.
 func reachable(w *world, address string, port int) error {
-	if err := connects(w, address, port, time.Second); err != nil {
+	if err := connects(w, address, port, pace.Limit(time.Second)); err != nil {
 		return fmt.Errorf("port %d of %s is not reached: %w", port, address, err)
 	}
 	return nil
@@ -342,7 +344,7 @@ func waits(w *world, address string, port int) error {
 
 // onLoopback is an error unless a program on the host itself reaches the port.
 func onLoopback(host *lab.Host, port int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(5*time.Second))
 	defer cancel()
 	for _, address := range []string{"127.0.0.1", "::1", host.Address} {
 		if _, err := host.Run(ctx, "bash", "-c", `exec 3<>"/dev/tcp/$1/$2"`, "bash", address, fmt.Sprint(port)); err != nil {
@@ -366,7 +368,7 @@ func session(t *testing.T, w *world, host *lab.Host) func() error {
 		t.Fatalf("no greeting: %v", err)
 	}
 	return func() error {
-		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(pace.Limit(5 * time.Second))); err != nil {
 			return err
 		}
 		if _, err := fmt.Fprint(conn, "a NOOP\r\n"); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/probe"
 )
 
@@ -367,7 +368,7 @@ func killRelay(t *testing.T, host *lab.Host, tunnel string) {
 // ask has the lab's client exchange the first lines of a port's protocol with
 // an address and returns who answered.
 func ask(w *world, address string, port int) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(5*time.Second))
 	defer cancel()
 	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(address, fmt.Sprint(port)))
 	if err != nil {
@@ -403,7 +404,7 @@ func refused(w *world, address string, port int) error {
 }
 
 func eventually(within time.Duration, f func() error) error {
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(pace.Limit(within))
 	for {
 		err := f()
 		if err == nil || time.Now().After(deadline) {
@@ -416,7 +417,7 @@ func eventually(within time.Duration, f func() error) error {
 // exchangeAll has real clients use all five services of the old address, by
 // IPv4 and IPv6, and finds the new host behind them.
 func exchangeAll(w *world, host *lab.Host) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(time.Minute))
 	defer cancel()
 	do := func(want string, argv ...string) error {
 		out, err := w.client.Run(ctx, append([]string{"sh", "-c", `exec "$@" 2>&1`, "sh"}, argv...)...)

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 const transparent = `  mode  = "transparent"
@@ -155,13 +156,13 @@ func TestAccTransparentTunnelMakesNoOpenRelay(t *testing.T) {
 
 // greeted opens an SMTP connection to port 8025 of an address.
 func greeted(w *world, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(10*time.Second))
 	defer cancel()
 	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(address, "8025"))
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(pace.Limit(10 * time.Second))); err != nil {
 		return conn, err
 	}
 	_, err = conn.Read(make([]byte, 512))
@@ -170,7 +171,7 @@ func greeted(w *world, address string) (net.Conn, error) {
 
 // stillAnswers says NOOP on an SMTP connection and waits for the reply.
 func stillAnswers(conn net.Conn) error {
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(pace.Limit(20 * time.Second))); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte("NOOP\r\n")); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 const lockAddress = "cutover_login_lock.lock"
@@ -79,7 +80,7 @@ func sftp(w *world, host *lab.Host, user string) (string, error) {
 }
 
 func overSSH(w *world, command string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(20*time.Second))
 	defer cancel()
 	out, err := w.client.Run(ctx, "sh", "-c", fmt.Sprintf(`options="-F none -i %s -o UserKnownHostsFile=%s -o IdentitiesOnly=yes -o BatchMode=yes"; %s`, w.lab.KeyPath(), w.lab.KnownHostsPath(), command))
 	return out, err
@@ -118,7 +119,7 @@ func keptOut(w *world, host *lab.Host, user, message string) error {
 
 // curl has the lab's client fetch an URL with a user's password.
 func curl(w *world, user, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(20*time.Second))
 	defer cancel()
 	return w.client.Run(ctx, "curl", "-sS", "-m", "10", "-u", user+":secret-"+user, url)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 const mailAddress = "cutover_maildir.mail"
@@ -89,7 +90,7 @@ type imap struct {
 }
 
 func openIMAP(w *world, host *lab.Host, user string) (*imap, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(10*time.Second))
 	defer cancel()
 	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(host.Address, "143"))
 	if err != nil {
@@ -107,7 +108,7 @@ func openIMAP(w *world, host *lab.Host, user string) (*imap, error) {
 // unless it ends in OK.
 func (c *imap) do(command string) (string, error) {
 	c.tag++
-	_ = c.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.conn.SetDeadline(time.Now().Add(pace.Limit(10 * time.Second)))
 	fmt.Fprintf(c.conn, "a%d %s\r\n", c.tag, command)
 	var said strings.Builder
 	for {

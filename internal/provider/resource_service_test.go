@@ -13,6 +13,7 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/service"
 )
 
@@ -230,7 +231,7 @@ func TestAccServiceStoppedAndStartedAtOnce(t *testing.T) {
 				}
 				began := time.Now()
 				stopped, err := services.Set(t.Context(), server, service.Want{Running: &no})
-				if took := time.Since(began); took > 8*time.Second {
+				if took := time.Since(began); took > pace.Limit(8*time.Second) {
 					t.Errorf("%s, round %d: the stop waited for a client: %s", server, round, took)
 				}
 				if err != nil || stopped.Running {

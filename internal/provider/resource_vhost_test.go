@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 func TestVhostRefusesBadInput(t *testing.T) {
@@ -75,7 +76,7 @@ func serverOf(host *lab.Host) (name, directory, ending string) {
 
 // page asks a host for the start page of a site, or for "site/path".
 func page(w *world, host *lab.Host, scheme, name string) (status int, location, body string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(10*time.Second))
 	defer cancel()
 	port := map[string]string{"http": "80", "https": "443"}[scheme]
 	client := http.Client{

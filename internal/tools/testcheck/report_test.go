@@ -2,13 +2,15 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// module writes a module with one package of the given test code and makes it the working folder.
-func module(t *testing.T, code string) {
+// events runs the tests of a module with one package of the given code, so many times, and returns a
+// file with what go test -json said.
+func events(t *testing.T, code string, times int) string {
 	t.Helper()
 	dir := t.TempDir()
 	pkg := filepath.Join(dir, "internal", "relay")
@@ -17,31 +19,56 @@ func module(t *testing.T, code string) {
 	}
 	for name, text := range map[string]string{
 		filepath.Join(dir, "go.mod"):        "module example.test/m\n\ngo 1.24\n",
-		filepath.Join(pkg, "relay_test.go"): code,
+		filepath.Join(pkg, "relay_test.go"): "package relay\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nvar _ = os.Stat\n\n" + code,
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Chdir(dir)
+	var all []byte
+	for range times {
+		cmd := exec.Command("go", "test", "-json", "-count=1", "./...")
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if len(out) == 0 {
+			t.Fatalf("go test said nothing: %v", err)
+		}
+		all = append(all, out...)
+	}
+	file := filepath.Join(dir, "events")
+	if err := os.WriteFile(file, all, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
-const withSkip = `package relay
-
-import "testing"
-
-func TestServes(t *testing.T) {}
+const withSkip = `func TestServes(t *testing.T) {}
 func TestReboots(t *testing.T) {
 	t.Run("sysv", func(t *testing.T) { t.Skip("no room for a second host") })
 }
 `
 
+// failsOnce fails in its first run.
+func failsOnce(name string) string {
+	return "func " + name + `(t *testing.T) {
+	t.Run("sysv", func(t *testing.T) {
+		if _, err := os.Stat("ran"); err != nil {
+			os.WriteFile("ran", nil, 0o644)
+			t.Error("served by old")
+		}
+	})
+}
+`
+}
+
 func TestRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs go test on small modules, which takes seconds")
 	}
+	t.Parallel()
 	for name, c := range map[string]struct {
 		code     string
+		times    int
 		allowed  string
 		strict   bool
 		wantCode int
@@ -49,7 +76,7 @@ func TestRun(t *testing.T) {
 	}{
 		"skips are told": {
 			code: withSkip, wantCode: 0,
-			want: []string{"skipped: example.test/m/internal/relay TestReboots/sysv: ", "no room for a second host", "\nok  \texample.test/m/internal/relay\t"},
+			want: []string{"skipped: example.test/m/internal/relay TestReboots/sysv: ", "no room for a second host", "2 passed (0 of them flaky), 0 failed, 1 skipped"},
 		},
 		"an unexpected skip fails a strict run": {
 			code: withSkip, strict: true, wantCode: 1,
@@ -63,40 +90,36 @@ func TestRun(t *testing.T) {
 			code: withSkip, strict: true, allowed: "tunnel TestReboots/* the machine is small\n", wantCode: 1,
 			want: []string{"UNEXPECTED SKIP"},
 		},
-		"a failure shows its output": {
-			code:     "package relay\n\nimport \"testing\"\n\nfunc TestServes(t *testing.T) { t.Error(\"served by old\") }\n",
-			wantCode: 1,
-			want:     []string{"served by old", "failed: example.test/m/internal/relay TestServes", "\nFAIL\texample.test/m/internal/relay\t"},
+		"a lab test may fail once": {
+			code: failsOnce("TestAccServes"), times: 2, wantCode: 0,
+			want: []string{"flaky: example.test/m/internal/relay TestAccServes/sysv\n    try 1: fail\n", "served by old", "    try 2: pass\n", "2 passed (1 of them flaky)"},
 		},
-		"a panic shows the test it happened in": {
-			code:     "package relay\n\nimport \"testing\"\n\nfunc TestServes(t *testing.T) { panic(\"relay gone\") }\n",
-			wantCode: 1,
-			want:     []string{"relay gone", "failed: example.test/m/internal/relay TestServes"},
-		},
-		"code that does not compile shows why": {
-			code:     "package relay\n\nimport \"testing\"\n\nfunc TestServes(t *testing.T) { nowhere() }\n",
-			wantCode: 1,
-			want:     []string{"undefined: nowhere", "FAIL\texample.test/m/internal/relay [build failed]"},
+		"another test may not": {
+			code: failsOnce("TestServes"), times: 2, wantCode: 1,
+			want: []string{"FAILED ONCE", "TestServes/sysv", "served by old"},
 		},
 		"no test at all is no success": {
-			code: "package relay\n", wantCode: 1,
+			code: "", wantCode: 1,
 			want: []string{"NOTHING TESTED"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			module(t, c.code)
-			args := []string{"-summary", "summary"}
+			t.Parallel()
+			dir := t.TempDir()
+			summary := filepath.Join(dir, "summary")
+			args := []string{"-summary", summary}
 			if c.strict {
 				args = append(args, "-strict")
 			}
 			if c.allowed != "" {
-				if err := os.WriteFile("allowed", []byte(c.allowed), 0o644); err != nil {
+				file := filepath.Join(dir, "allowed")
+				if err := os.WriteFile(file, []byte(c.allowed), 0o644); err != nil {
 					t.Fatal(err)
 				}
-				args = append(args, "-allowed", "allowed")
+				args = append(args, "-allowed", file)
 			}
 			var out strings.Builder
-			code, err := run(append(args, "./...", "--", "-count=1"), &out)
+			code, err := run(append(args, events(t, c.code, max(c.times, 1))), &out)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,18 +131,19 @@ func TestRun(t *testing.T) {
 					t.Errorf("no %q in:\n%s", want, out.String())
 				}
 			}
-			summary, err := os.ReadFile("summary")
+			written, err := os.ReadFile(summary)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !strings.HasSuffix(out.String(), string(summary)) {
-				t.Errorf("the output does not end in the summary:\n%s", out.String())
+			if out.String() != string(written) {
+				t.Errorf("the summary is\n%s\nand the output\n%s", written, out.String())
 			}
 		})
 	}
 }
 
 func TestReadAllowedWantsAReason(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "allowed")
 	if err := os.WriteFile(file, []byte("# list\nrelay TestReboots\n"), 0o644); err != nil {
 		t.Fatal(err)
