@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/probe"
 )
 
@@ -46,7 +47,7 @@ func TestTriesUntilItWorks(t *testing.T) {
 func TestGivesUp(t *testing.T) {
 	t.Parallel()
 	address, port := web(t, 1<<40)
-	c := Check{Address: address, Port: port, Request: probe.Request{Protocol: "http"}, Timeout: 200 * time.Millisecond, Interval: 20 * time.Millisecond, Attempt: 5 * time.Second}
+	c := Check{Address: address, Port: port, Request: probe.Request{Protocol: "http"}, Timeout: pace.Limit(200 * time.Millisecond), Interval: 20 * time.Millisecond, Attempt: 5 * time.Second}
 	got, err := c.Do(context.Background())
 	if err != nil || got.Err == nil || got.Attempts < 2 || !strings.Contains(got.Err.Error(), "503 Service Unavailable") || !strings.Contains(got.Err.Error(), "tried") {
 		t.Errorf("%+v, %v", got, err)
@@ -68,7 +69,7 @@ func TestRefusedAndSilent(t *testing.T) {
 	c := Check{Address: "127.0.0.1", Port: port, Request: probe.Request{Protocol: "smtp"}, Timeout: 300 * time.Millisecond, Interval: 10 * time.Millisecond, Attempt: 100 * time.Millisecond}
 	start := time.Now()
 	got, err := c.Do(context.Background()) // connects, and is never greeted
-	if err != nil || got.Err == nil || !strings.Contains(got.Err.Error(), "waiting for the greeting: no answer") || time.Since(start) > 5*time.Second {
+	if err != nil || got.Err == nil || !strings.Contains(got.Err.Error(), "waiting for the greeting: no answer") || time.Since(start) > pace.Limit(5*time.Second) {
 		t.Errorf("silent: %+v, %v", got, err)
 	}
 	if err := listener.Close(); err != nil {

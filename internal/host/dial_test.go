@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 func newECDSAKey(t testing.TB) ssh.Signer {
@@ -156,7 +158,7 @@ func TestConnectIsTriedAgainUntilItsTimeout(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), address) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(began); took < 300*time.Millisecond || took > 3*time.Second {
+	if took := time.Since(began); took < 300*time.Millisecond || took > pace.Limit(3*time.Second) {
 		t.Errorf("took %s", took)
 	}
 }
@@ -175,7 +177,7 @@ func TestConnectToAServerThatNeverAnswers(t *testing.T) {
 	_, h := one(t, cfg)
 	began := time.Now()
 	_, err = h.Run(t.Context(), Exec("true"))
-	if !errors.Is(err, errConnectTimeout) || time.Since(began) > 3*time.Second {
+	if !errors.Is(err, errConnectTimeout) || time.Since(began) > pace.Limit(3*time.Second) {
 		t.Errorf("got %v after %s", err, time.Since(began))
 	}
 	cfg.ConnectTimeout = time.Minute

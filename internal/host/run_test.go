@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 func TestRunKeepsStreamsAndArgumentsExact(t *testing.T) {
@@ -117,7 +119,7 @@ func TestRunReturnsThoughADaemonKeepsTheOutput(t *testing.T) {
 	if code, ok := ExitCode(err); !ok || code != 3 {
 		t.Errorf("got %v, want exit code 3", err)
 	}
-	if string(result.Stdout) != "started\n" || time.Since(began) > 5*time.Second {
+	if string(result.Stdout) != "started\n" || time.Since(began) > pace.Limit(5*time.Second) {
 		t.Errorf("stdout %q after %s", result.Stdout, time.Since(began))
 	}
 	if _, err := h.Run(t.Context(), Exec("kill", strings.TrimSpace(string(result.Stderr)))); err != nil {
@@ -230,7 +232,7 @@ func TestCancelEndsTheCommandAndItsChildren(t *testing.T) {
 func TestCancelWhereNoSessionIsLeft(t *testing.T) {
 	t.Parallel()
 	s, _, h := simple(t, func(s *server, _ *Config) { s.MaxSess = 1 })
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), pace.Limit(2*time.Second))
 	defer cancel()
 	out := &lineWriter{lines: make(chan string, 1)}
 	_, err := h.Run(ctx, Command{Script: Script{Name: "test/long.sh", Text: `echo $$; sleep 100`}, Stdout: out})
@@ -341,13 +343,13 @@ func TestLostConnection(t *testing.T) {
 
 func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	t.Parallel()
-	s, _, h := simple(t, func(_ *server, c *Config) { c.KeepaliveInterval = 50 * time.Millisecond })
+	s, _, h := simple(t, func(_ *server, c *Config) { c.KeepaliveInterval = pace.Limit(200 * time.Millisecond) })
 	if _, err := h.Run(t.Context(), Exec("true")); err != nil {
 		t.Fatal(err)
 	}
 	failed := make(chan error, 1)
 	go func() {
-		_, err := h.Run(t.Context(), Exec("sleep", "5"))
+		_, err := h.Run(t.Context(), Exec("sleep", fmt.Sprint(pace.Limit(6*time.Second).Seconds())))
 		failed <- err
 	}()
 	time.Sleep(200 * time.Millisecond)
@@ -357,7 +359,7 @@ func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "lost") {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(pace.Limit(5 * time.Second)):
 		t.Fatal("never noticed")
 	}
 	s.frozen.Store(false)

@@ -54,6 +54,7 @@ func TestAccHost(t *testing.T) {
 }
 
 func TestHostUnknown(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	resource.Test(t, resource.TestCase{
 		IsUnitTest:               true,

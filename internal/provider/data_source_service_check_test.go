@@ -20,6 +20,7 @@ func checkBlock(arguments ...string) string {
 }
 
 func TestServiceCheckRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"port 0":       {"port = 0", `between 1 and\s+65535`},
@@ -45,6 +46,7 @@ func TestServiceCheckRefusesBadInput(t *testing.T) {
 
 // A service that is not there is an error, or an answer where that is wished.
 func TestServiceCheckOfNothing(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

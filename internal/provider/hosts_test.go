@@ -19,6 +19,7 @@ resource "cutover_forwarding_tunnel" "t" {
 `
 
 func TestProviderBlockRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ hosts, says string }{
 		"no hosts":         {`{}`, `at least 1`},
@@ -68,7 +69,7 @@ func TestProviderReadsTheEnvironment(t *testing.T) {
 
 // A host's address may come from a machine that the same plan creates.
 func TestAccHostUnknownWhilePlanning(t *testing.T) {
-	w := labWorld(t)
+	w := takeWorld(t) // alone: it sets the environment of this process
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess,
 		TerraformVersionChecks:   []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_4_0)},

@@ -17,9 +17,8 @@ import (
 )
 
 // world is a lab of this package's acceptance tests: the old host with SysV
-// init, the old host with systemd, and the new one. It is booted by the first
-// test that needs it and shared by all; a test leaves the hosts as it found
-// them.
+// init, the old host with systemd, and the new one. A test has a world for
+// itself, and leaves the hosts as it found them for the next.
 type world struct {
 	lab            *lab.Lab
 	sysv, bookworm *lab.Host // named "sysv" and "bookworm" in the provider's block
@@ -29,9 +28,23 @@ type world struct {
 	web *lab.Host // named "web", once webHost has booted it
 }
 
-// There are two, so that what a test does with the one old host runs beside
-// what it does with the other.
-var worlds = [2]func() (*world, error){sync.OnceValues(bootWorld), sync.OnceValues(bootWorld)}
+// place is where a world is, once the first test that needs one there has booted
+// it.
+type place struct {
+	boot  sync.Once
+	world *world
+	err   error
+}
+
+// places are the worlds that nobody has at this moment. Tests wait for hosts more
+// than they compute, so there are more of them than processors.
+var places = func() chan *place {
+	free := make(chan *place, 3)
+	for range cap(free) {
+		free <- new(place)
+	}
+	return free
+}()
 
 // started has a lab's Close for each world that was booted.
 var started struct {
@@ -91,24 +104,28 @@ func needsCLI(t *testing.T) {
 	}
 }
 
-// labWorld returns the first lab, or skips the test where the machine cannot
-// run one.
+// labWorld gives a test a world for itself, and lets it run beside others. It
+// skips the test where the machine cannot run a lab.
 func labWorld(t *testing.T) *world {
 	t.Helper()
-	return labWorldOf(t, 0)
+	t.Parallel()
+	return takeWorld(t)
 }
 
-func labWorldOf(t *testing.T, number int) *world {
+// takeWorld is labWorld for a test that is parallel already, or has to be alone.
+func takeWorld(t *testing.T) *world {
 	t.Helper()
 	if os.Getenv("TF_ACC") == "" {
 		t.Skip("an acceptance test: TF_ACC=1 runs it")
 	}
 	lab.Require(t)
-	w, err := worlds[number]()
-	if err != nil {
-		t.Fatalf("the lab did not start: %v", err)
+	at := <-places
+	t.Cleanup(func() { places <- at })
+	at.boot.Do(func() { at.world, at.err = bootWorld() })
+	if at.err != nil {
+		t.Fatalf("the lab did not start: %v", at.err)
 	}
-	return w
+	return at.world
 }
 
 // webHost is the new host that nobody has moved in to: nginx runs there, Apache
@@ -129,13 +146,13 @@ func (w *world) webHost(t *testing.T) *lab.Host {
 }
 
 // onBothInits runs a test for the SysV and for the systemd host, whose name in
-// the provider's block it is given: side by side, each in a lab of its own.
+// the provider's block it is given: side by side, each in a world of its own.
 func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, host *lab.Host)) {
 	t.Helper()
-	for number, name := range []string{"sysv", "bookworm"} {
+	t.Parallel()
+	for _, name := range []string{"sysv", "bookworm"} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := labWorldOf(t, number)
+			w := labWorld(t)
 			test(t, w, name, w.host(name))
 		})
 	}
@@ -145,10 +162,10 @@ func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, ho
 // other two alone.
 func onEveryHost(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
 	t.Helper()
-	for number, name := range []string{"sysv", "bookworm", "new"} {
+	t.Parallel()
+	for _, name := range []string{"sysv", "bookworm", "new"} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := labWorldOf(t, number%2)
+			w := labWorld(t)
 			test(t, w, w.host(name))
 		})
 	}

@@ -353,7 +353,7 @@ func (l *lifecycle[M]) ImportState(ctx context.Context, req resource.ImportState
 }
 
 // bounded gives ctx the timeout that the model or the resource has for an
-// operation, and lets it outlast a Terraform that is killed; see attended.
+// operation, and lets it outlast a Terraform that is killed; see requested.
 func (l *lifecycle[M]) bounded(ctx context.Context, model *M, operation string, diags *diag.Diagnostics) (context.Context, context.CancelFunc) {
 	set := l.timeouts(model)
 	look := map[string]func(context.Context, time.Duration) (time.Duration, diag.Diagnostics){
@@ -361,7 +361,7 @@ func (l *lifecycle[M]) bounded(ctx context.Context, model *M, operation string, 
 	}[operation]
 	timeout, problems := look(ctx, l.timeout)
 	diags.Append(problems...)
-	ctx, leave := attended(ctx)
+	ctx, leave := requested(ctx)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	return ctx, func() {
 		cancel()

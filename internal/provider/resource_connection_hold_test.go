@@ -22,6 +22,7 @@ import (
 )
 
 func TestConnectionHoldRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ hcl, says string }{
 		"no ports":          {`resource "cutover_connection_hold" "h" { host = "old" }`, `"ports" is required`},

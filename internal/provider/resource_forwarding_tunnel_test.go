@@ -22,6 +22,7 @@ import (
 )
 
 func TestForwardingTunnelRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	block := `provider "cutover" { hosts = { old = {}, new = {} } }
 resource "cutover_forwarding_tunnel" "t" {
@@ -199,13 +200,23 @@ func trustLocalhost(t *testing.T, w *world) {
 		"smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination" && postfix reload`)
 }
 
-func TestAccForwardingTunnelSurvives(t *testing.T) { survives(t, "forward") }
+func TestAccForwardingTunnelSurvives(t *testing.T) { survives(t, labWorld(t), "forward", killedAndBooted) }
+
+func TestAccLongForwardingTunnelSurvives(t *testing.T) { survives(t, labWorld(t), "forward", wholeLife) }
+
+// What relays go through in a test.
+const (
+	killedAndBooted = false
+	wholeLife       = true
+)
 
 // survives is what happens to relays in their life: killed, the machine booted,
-// the line cut. Both old hosts go through it at the same time, each with a
-// tunnel of its own making and with one that the new host has initiated.
-func survives(t *testing.T, mode string) {
-	w := labWorld(t)
+// and in a whole life the connections of the new host killed, the supervisor
+// killed, the line cut, the new host booted. Both old hosts go through it at the
+// same time, each with a tunnel of its own making and with one that the new host
+// has initiated.
+func survives(t *testing.T, w *world, mode string, whole bool) {
+	t.Helper()
 	olds := []*lab.Host{w.sysv, w.bookworm}
 	for _, host := range append(olds, w.trixie) {
 		untouched(t, host)
@@ -247,78 +258,65 @@ resource "cutover_forwarding_tunnel" "%[1]s-from-new" {
 		wg.Wait()
 		return errors.Join(errs...)
 	}
-	resource.Test(t, resource.TestCase{
-		ProtoV6ProviderFactories: inProcess,
-		Steps: []resource.TestStep{
-			{
-				Config: both,
-				Check: check(t, func() error {
-					for _, host := range olds {
-						killRelay(t, host, host.Name)
-						killRelay(t, host, host.Name+"-from-new")
-					}
-					return atOnce("relays killed", 5*time.Second)
-				}),
-			},
-			{
-				Config: both,
-				Check: check(t, func() error {
-					for _, host := range olds {
-						killRelay(t, w.trixie, host.Name+"-from-new")
-					}
-					return atOnce("connections of the new host killed", 10*time.Second)
-				}),
-			},
-			{
-				Config: both,
-				Check: check(t, func() error {
-					const supervisor = "^/bin/sh /etc/cutover/tunnel-sysv/supervise$"
-					run(t, w.sysv, "sh", "-c", `kill -9 $(pgrep -f "$1")`, "sh", supervisor)
-					err := eventually(5*time.Second, func() error {
-						_, err := w.sysv.Run(context.Background(), "pgrep", "-f", supervisor)
-						return err
-					})
-					// The relays that it left are its successor's.
-					killRelay(t, w.sysv, "sysv")
-					return errors.Join(err, atOnce("supervisor and then relays killed", 5*time.Second))
-				}),
-			},
-			{
-				Config: both,
-				Check: check(t, func() error {
-					if err := w.trixie.Cut(context.Background()); err != nil {
-						return err
-					}
-					time.Sleep(60 * time.Second)
-					if err := w.trixie.Mend(context.Background()); err != nil {
-						return err
-					}
-					return atOnce("new host cut off for 60 s", 20*time.Second)
-				}),
-			},
-			{
-				Config: both,
-				Check: check(t, func() error {
-					var wg sync.WaitGroup
-					errs := make([]error, len(olds))
-					for i, host := range olds {
-						wg.Go(func() { errs[i] = host.Reboot(context.Background()) })
-					}
-					wg.Wait()
-					return errors.Join(errors.Join(errs...), atOnce("rebooted", 60*time.Second))
-				}),
-			},
-			{
-				Config: both,
-				Check: check(t, func() error {
-					return errors.Join(w.trixie.Reboot(context.Background()), atOnce("new host rebooted", 60*time.Second))
-				}),
-			},
-			{ // nothing of all that is a change
-				Config: both, PlanOnly: true,
-			},
-		},
-	})
+	step := func(happens func() error) resource.TestStep {
+		return resource.TestStep{Config: both, Check: check(t, happens)}
+	}
+	steps := []resource.TestStep{
+		step(func() error {
+			for _, host := range olds {
+				killRelay(t, host, host.Name)
+				killRelay(t, host, host.Name+"-from-new")
+			}
+			return atOnce("relays killed", 5*time.Second)
+		}),
+	}
+	if whole {
+		steps = append(steps,
+			step(func() error {
+				for _, host := range olds {
+					killRelay(t, w.trixie, host.Name+"-from-new")
+				}
+				return atOnce("connections of the new host killed", 10*time.Second)
+			}),
+			step(func() error {
+				const supervisor = "^/bin/sh /etc/cutover/tunnel-sysv/supervise$"
+				run(t, w.sysv, "sh", "-c", `kill -9 $(pgrep -f "$1")`, "sh", supervisor)
+				err := eventually(5*time.Second, func() error {
+					_, err := w.sysv.Run(context.Background(), "pgrep", "-f", supervisor)
+					return err
+				})
+				// The relays that it left are its successor's.
+				killRelay(t, w.sysv, "sysv")
+				return errors.Join(err, atOnce("supervisor and then relays killed", 5*time.Second))
+			}),
+			step(func() error {
+				if err := w.trixie.Cut(context.Background()); err != nil {
+					return err
+				}
+				time.Sleep(60 * time.Second)
+				if err := w.trixie.Mend(context.Background()); err != nil {
+					return err
+				}
+				return atOnce("new host cut off for 60 s", 20*time.Second)
+			}))
+	}
+	steps = append(steps, step(func() error {
+		var wg sync.WaitGroup
+		errs := make([]error, len(olds))
+		for i, host := range olds {
+			wg.Go(func() { errs[i] = host.Reboot(context.Background()) })
+		}
+		wg.Wait()
+		return errors.Join(errors.Join(errs...), atOnce("rebooted", 60*time.Second))
+	}))
+	if whole {
+		steps = append(steps, step(func() error {
+			return errors.Join(w.trixie.Reboot(context.Background()), atOnce("new host rebooted", 60*time.Second))
+		}))
+	}
+	// Nothing of all that is a change.
+	steps = append(steps, resource.TestStep{Config: both, PlanOnly: true})
+	resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: inProcess, Steps: steps})
 }
 
 // check makes a function a check of terraform-plugin-testing.
@@ -403,6 +401,9 @@ func refused(w *world, address string, port int) error {
 	return nil
 }
 
+// patience is how many seconds curl waits.
+func patience() string { return fmt.Sprint(pace.Limit(10 * time.Second).Seconds()) }
+
 func eventually(within time.Duration, f func() error) error {
 	deadline := time.Now().Add(pace.Limit(within))
 	for {
@@ -432,14 +433,14 @@ func exchangeAll(w *world, host *lab.Host) error {
 	for _, address := range []string{host.Address, "[" + host.Address6 + "]"} {
 		bare := strings.Trim(address, "[]")
 		if err := errors.Join(
-			do("X-Served-By: new", "curl", "-sS", "-i", "-m", "10", "http://"+address+"/"),
+			do("X-Served-By: new", "curl", "-sS", "-i", "-m", patience(), "http://"+address+"/"),
 			do("250 2.0.0", "swaks", "--server", bare, "--to", "admin@example.test", "--from", "friend@example.net", "--header", "Subject: to "+bare),
 			do("250 2.0.0", "swaks", "--server", bare, "--port", "587", "--to", "admin@example.test", "--from", "admin@example.test",
 				"--auth-user", "admin", "--auth-password", "admin-secret"),
 			eventually(10*time.Second, func() error {
-				return do("Subject: to "+bare, "curl", "-sS", "-m", "10", "-u", "admin:admin-secret", "pop3://"+address+"/1")
+				return do("Subject: to "+bare, "curl", "-sS", "-m", patience(), "-u", "admin:admin-secret", "pop3://"+address+"/1")
 			}),
-			do("* SEARCH", "curl", "-sS", "-m", "10", "-u", "admin:admin-secret", "imap://"+address+"/INBOX?SUBJECT%20to"),
+			do("* SEARCH", "curl", "-sS", "-m", patience(), "-u", "admin:admin-secret", "imap://"+address+"/INBOX?SUBJECT%20to"),
 		); err != nil {
 			return fmt.Errorf("at %s: %w", address, err)
 		}

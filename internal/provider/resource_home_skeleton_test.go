@@ -12,6 +12,7 @@ import (
 )
 
 func TestHomeSkeletonRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"nothing":         {``, `One of directories, files and skel`},

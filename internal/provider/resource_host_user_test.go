@@ -18,6 +18,7 @@ import (
 )
 
 func TestHostUserRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"code as name":       {`name = "a;reboot"`, `Not a login name`},
@@ -150,8 +151,7 @@ func TestAccHostUser(t *testing.T) {
 }
 
 func TestAccHostUserPasswordFrom(t *testing.T) {
-	w := labWorld(t)
-	// One after the other: what it sets of the environment is the whole process's.
+	w := takeWorld(t) // alone: it sets the environment of this process
 	for _, host := range []*lab.Host{w.sysv, w.bookworm} {
 		name := host.Name
 		t.Run(name, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 const lockAddress = "cutover_login_lock.lock"
 
 func TestLoginLockRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"nobody":            {``, `One of users and groups must be given`},
@@ -121,7 +122,7 @@ func keptOut(w *world, host *lab.Host, user, message string) error {
 func curl(w *world, user, url string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(20*time.Second))
 	defer cancel()
-	return w.client.Run(ctx, "curl", "-sS", "-m", "10", "-u", user+":secret-"+user, url)
+	return w.client.Run(ctx, "curl", "-sS", "-m", patience(), "-u", user+":secret-"+user, url)
 }
 
 // ftp wants a user to be let in by FTP, or not.

@@ -21,6 +21,7 @@ import (
 const mailAddress = "cutover_maildir.mail"
 
 func TestMaildirRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"absolute path":    {`path = "/var/mail"`, `is not a path in a home`},

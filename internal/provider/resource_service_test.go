@@ -18,6 +18,7 @@ import (
 )
 
 func TestServiceRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"code as name": {"name = \"a;reboot\"\nrunning = true", `Not the name of a service`},

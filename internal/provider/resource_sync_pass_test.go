@@ -18,6 +18,7 @@ import (
 )
 
 func TestSyncPassRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"no path":            {`paths = []`, `at least 1`},

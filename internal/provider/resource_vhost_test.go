@@ -22,6 +22,7 @@ import (
 )
 
 func TestVhostRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	for name, c := range map[string]struct{ arguments, says string }{
 		"name with a blank":     {`server_name = "a b"`, `Not a server name`},

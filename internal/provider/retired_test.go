@@ -161,6 +161,7 @@ resource "cutover_sync_pass" "pass" {
 }
 
 func TestRetiredHostIsNotAsked(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	const aLock = "resource \"cutover_login_lock\" \"l\" {\n  host  = \"old\"\n  users = [\"anna\"]\n}\n"
 	const facts = "data \"cutover_host\" \"h\" {\n  host = \"old\"\n}\n"
@@ -188,6 +189,7 @@ func TestRetiredHostIsNotAsked(t *testing.T) {
 // A destroy plans the whole configuration first, so nothing in a plan may fail for
 // want of the machine.
 func TestRetiredHostDoesNotKeepFromPlanning(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	resource.Test(t, resource.TestCase{
 		IsUnitTest:               true,
@@ -212,6 +214,7 @@ resource "cutover_login_lock" "l" {
 
 // The machine's address went with what made the machine.
 func TestRetiredHostMayBeUnknown(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	resource.Test(t, resource.TestCase{
 		IsUnitTest:               true,
@@ -235,6 +238,7 @@ data "cutover_host" "h" {
 
 // Whether a machine is retired may itself be known only after apply.
 func TestRetiredMayBeUnknown(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	resource.Test(t, resource.TestCase{
 		IsUnitTest:               true,
@@ -257,6 +261,7 @@ data "cutover_host" "h" {
 }
 
 func TestRetiredHostIsNotImportedFrom(t *testing.T) {
+	t.Parallel()
 	needsCLI(t)
 	resource.Test(t, resource.TestCase{
 		IsUnitTest:               true,

@@ -21,7 +21,7 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
 )
 
-// soakSeeds are the seeds of a run: SEED alone, else as many as SOAK says.
+// soakSeeds are the seeds of a long run: SEED alone, else as many as SOAK says.
 func soakSeeds(t *testing.T) (seeds []uint64) {
 	t.Helper()
 	if text := os.Getenv("SEED"); text != "" {
@@ -31,7 +31,7 @@ func soakSeeds(t *testing.T) (seeds []uint64) {
 		}
 		return []uint64{seed}
 	}
-	count := uint64(10)
+	count := uint64(200)
 	if text := os.Getenv("SOAK"); text != "" {
 		var err error
 		if count, err = strconv.ParseUint(text, 10, 64); err != nil || count < 1 {
@@ -44,15 +44,15 @@ func soakSeeds(t *testing.T) (seeds []uint64) {
 	return seeds
 }
 
-// shortSoak is for make test: the same with less of it.
-func shortSoak() bool { return os.Getenv("SOAK") == "" && os.Getenv("SEED") == "" }
+// Two chains with changes between their passes, one of them through Terraform.
+func TestAccSoak(t *testing.T) { soakChains(t, []uint64{0, 4}, nil) }
 
 // Random changes on the host without systemd between the passes of a chain, and
 // then the trees agree. Of ten seeds, three go through Terraform itself, and in
 // five the passes are disturbed: see disturb. `make soak` takes 200 seeds;
 // SEED=n make soak repeats one. The changes are the same in each run of a seed;
 // the moments of what disturbs are not.
-func TestAccSoak(t *testing.T) {
+func TestAccLongSoak(t *testing.T) {
 	var calm, rough []uint64
 	for _, seed := range soakSeeds(t) {
 		if seed%2 == 0 {
@@ -61,14 +61,22 @@ func TestAccSoak(t *testing.T) {
 			rough = append(rough, seed)
 		}
 	}
+	soakChains(t, calm, rough)
+}
+
+func soakChains(t *testing.T, calm, rough []uint64) {
+	t.Helper()
+	t.Parallel()
 	cli := sync.OnceValues(func() (string, error) { return buildProvider(t.TempDir()) })
 	// What disturbs one chain disturbs all of its lab. Passes mostly wait for
 	// something: several side by side take little longer than one.
 	for number, seeds := range [][]uint64{calm, rough} {
+		if len(seeds) == 0 {
+			continue
+		}
 		name := []string{"calm", "disturbed"}[number]
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := labWorldOf(t, number)
+			w := labWorld(t)
 			soakWorld(t, w)
 			t.Cleanup(func() {
 				if got := run(t, w.trixie, "sh", "-c", `cd "$1" && echo * && cat a`, "sh", soakOutside); got != "a\nnew\n" {
@@ -79,14 +87,17 @@ func TestAccSoak(t *testing.T) {
 				}
 			})
 			turns := make(chan struct{}, 2)
+			var chains sync.WaitGroup
 			for _, seed := range seeds {
-				t.Run(fmt.Sprint(seed), func(t *testing.T) {
-					t.Parallel()
+				chains.Go(func() {
 					turns <- struct{}{}
 					defer func() { <-turns }()
-					newSoak(t, w, seed, number == 1, cli).run()
+					t.Run(fmt.Sprint(seed), func(t *testing.T) {
+						newSoak(t, w, seed, number == 1, cli).run()
+					})
 				})
 			}
+			chains.Wait()
 		})
 	}
 }
@@ -285,14 +296,7 @@ const (
 func (s *soak) run() {
 	run(s.T, s.w.sysv, "sh", "-c", soakTree, "sh", s.source)
 	run(s.T, s.w.sysv, "sh", "-c", `mkdir "$1/excluded"; echo 1 >"$1/excluded/file"`, "sh", s.source)
-	rounds := soakRounds
-	if shortSoak() {
-		rounds--
-		if s.rough {
-			rounds--
-		}
-	}
-	for round := range rounds {
+	for round := range soakRounds {
 		if round > 0 {
 			s.change()
 			name := fmt.Sprintf("own%d", round)
@@ -369,9 +373,6 @@ func (s *soak) show(h *lab.Host, dir string) string {
 // has to have done its work, whatever came between.
 func (s *soak) disturbed(round int, final bool) bool {
 	attempts := 1 + s.chance.IntN(2)
-	if shortSoak() {
-		attempts = 1
-	}
 	for n := range attempts {
 		p := s.pass("")
 		p.Final = final

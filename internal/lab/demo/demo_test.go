@@ -19,7 +19,10 @@ func TestAccCutover(t *testing.T) {
 	}
 	lab.Require(t)
 	for _, kind := range []lab.Kind{lab.SysV, lab.Bookworm} {
-		t.Run(string(kind), func(t *testing.T) { cutover(t, kind) })
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			cutover(t, kind)
+		})
 	}
 }
 
