@@ -30,6 +30,8 @@ type Host struct {
 
 	mu   sync.Mutex // guards init
 	init process    // the guest's PID 1, seen from this machine
+
+	digests digests
 }
 
 // hostName is what a host may be called: a label of a domain name, and short

@@ -288,8 +288,9 @@ func checkTree(t *testing.T, h *lab.Host) {
 			t.Errorf("the base has %s", name)
 		}
 	}
-	must(t)(h.Run(t.Context(), "sh", "-c", "mkdir /run/cutover /etc/cutover && echo x >/run/cutover/key && chmod 600 /etc/hostname && echo >>/etc/motd && rm /etc/issue"))
-	want := []string{"/etc/cutover", "/etc/hostname", "/etc/issue", "/etc/motd", "/run/cutover", "/run/cutover/key"}
+	must(t)(h.Run(t.Context(), "sh", "-c", `mkdir /run/cutover /etc/cutover && echo x >/run/cutover/key && chmod 600 /etc/hostname && echo >>/etc/motd && rm /etc/issue
+		cp -p /etc/services /tmp/ref && printf X | dd of=/etc/services conv=notrunc 2>/dev/null && touch -r /tmp/ref /etc/services && rm /tmp/ref`))
+	want := []string{"/etc/cutover", "/etc/hostname", "/etc/issue", "/etc/motd", "/etc/services", "/run/cutover", "/run/cutover/key"}
 	if got := difference(before, tree()); !slices.Equal(got, want) {
 		t.Errorf("changed: %q, want %q", got, want)
 	}

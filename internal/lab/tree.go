@@ -12,7 +12,9 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // volatile are paths that a host changes by itself, or that anything done to
@@ -59,7 +61,7 @@ func (h *Host) Tree(ctx context.Context) (map[string]string, error) {
 		if inside == "/" || inside == "/run" {
 			return nil
 		}
-		text, err := describe(name)
+		text, err := h.digests.describe(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -87,8 +89,27 @@ func leaveOut(name string) bool {
 	return false
 }
 
+// digests remembers the SHA-256 of files that have not changed since it was
+// computed, which is most of a host's.
+type digests struct {
+	mu    sync.Mutex
+	known map[inode]string
+}
+
+// inode is a file in one of its states: whatever changes the content sets the
+// time of the last change.
+type inode struct {
+	device, number uint64
+	changed        time.Time
+	size           int64
+}
+
+// settled is how old a file's last change has to be: two changes within one tick
+// of the kernel's clock have the same time.
+const settled = time.Second
+
 // describe is what a tree says of one file.
-func describe(name string) (string, error) {
+func (d *digests) describe(name string) (string, error) {
 	info, err := os.Lstat(name)
 	if err != nil {
 		return "", err
@@ -100,7 +121,7 @@ func describe(name string) (string, error) {
 		kind = "dir"
 	case syscall.S_IFREG:
 		kind = "file"
-		sum, err := digest(name)
+		sum, err := d.of(name, inode{stat.Dev, stat.Ino, time.Unix(stat.Ctim.Unix()), stat.Size})
 		if err != nil {
 			return "", err
 		}
@@ -120,6 +141,27 @@ func describe(name string) (string, error) {
 		kind, rest = "device", fmt.Sprintf(" %d", stat.Rdev)
 	}
 	return fmt.Sprintf("%s %04o %d %d%s", kind, stat.Mode&^syscall.S_IFMT, stat.Uid, stat.Gid, rest), nil
+}
+
+func (d *digests) of(name string, at inode) (string, error) {
+	d.mu.Lock()
+	sum, ok := d.known[at]
+	d.mu.Unlock()
+	if ok {
+		return sum, nil
+	}
+	began := time.Now()
+	sum, err := digest(name)
+	if err != nil || began.Sub(at.changed) < settled {
+		return sum, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil {
+		d.known = map[inode]string{}
+	}
+	d.known[at] = sum
+	return sum, nil
 }
 
 func digest(name string) (string, error) {

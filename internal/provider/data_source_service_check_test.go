@@ -85,7 +85,8 @@ func TestAccServiceCheck(t *testing.T) {
 	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
 		t.Run(host.Name, func(t *testing.T) {
 			untouched(t, host)
-			var steps []resource.TestStep
+			var all strings.Builder
+			var answers []resource.TestCheckFunc
 			for _, c := range []struct {
 				port               int
 				protocol, greeting string
@@ -98,23 +99,25 @@ func TestAccServiceCheck(t *testing.T) {
 				{80, "http", `^HTTP/1\.1 200`, []string{`server_name = "www.example.test"`}},
 				{22, "tcp", `^SSH-2\.0-`, []string{`expect_text = "OpenSSH"`}},
 			} {
-				for _, from := range []string{"", `via = "new"`} {
-					steps = append(steps, resource.TestStep{
-						Config: w.config(checkBlock(append(c.more, fmt.Sprintf("address = %q\nport = %d", host.Address, c.port), from)...)),
-						Check: resource.ComposeAggregateTestCheckFunc(
-							resource.TestCheckResourceAttr(checked, "ok", "true"),
-							resource.TestCheckResourceAttr(checked, "protocol", c.protocol),
-							resource.TestMatchResourceAttr(checked, "greeting", regexp.MustCompile(c.greeting)),
-							resource.TestCheckNoResourceAttr(checked, "error"),
-						),
-					})
+				for name, from := range map[string]string{"here": "", "new": `via = "new"`} {
+					name = fmt.Sprintf("from_%s_%d", name, c.port)
+					all.WriteString(strings.Replace(checkBlock(append(c.more, fmt.Sprintf("address = %q\nport = %d", host.Address, c.port), from)...), `"c"`, `"`+name+`"`, 1))
+					each := "data.cutover_service_check." + name
+					answers = append(answers,
+						resource.TestCheckResourceAttr(each, "ok", "true"),
+						resource.TestCheckResourceAttr(each, "protocol", c.protocol),
+						resource.TestMatchResourceAttr(each, "greeting", regexp.MustCompile(c.greeting)),
+						resource.TestCheckNoResourceAttr(each, "error"))
 				}
 			}
-			steps = append(steps, resource.TestStep{ // a web server is no mail server
-				Config: w.config(checkBlock(fmt.Sprintf("address = %q", host.Address), "port = 80", `protocol = "pop3"`, `timeout = "3s"`)),
-				// A web server waits for a question, as a mail server's client does for a greeting.
-				ExpectError: regexp.MustCompile(`(?s)pop3.*(no\s+answer|no\s+POP3\s+reply|closed)`),
-			})
+			steps := []resource.TestStep{
+				{Config: w.config(all.String()), Check: resource.ComposeAggregateTestCheckFunc(answers...)},
+				{ // a web server is no mail server
+					Config: w.config(checkBlock(fmt.Sprintf("address = %q", host.Address), "port = 80", `protocol = "pop3"`, `timeout = "3s"`)),
+					// A web server waits for a question, as a mail server's client does for a greeting.
+					ExpectError: regexp.MustCompile(`(?s)pop3.*(no\s+answer|no\s+POP3\s+reply|closed)`),
+				},
+			}
 			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: inProcess, Steps: steps})
 		})
 	}

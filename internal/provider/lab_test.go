@@ -162,8 +162,25 @@ func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, ho
 // other two alone.
 func onEveryHost(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
 	t.Helper()
+	onHosts(t, test, "sysv", "bookworm", "new")
+}
+
+// onOldHosts is onEveryHost without the new host, and onNewHost is the rest of it:
+// a long test, where that host's programs are those of the old ones.
+func onOldHosts(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
+	t.Helper()
+	onHosts(t, test, "sysv", "bookworm")
+}
+
+func onNewHost(t *testing.T, test func(t *testing.T, w *world, host *lab.Host)) {
+	t.Helper()
+	onHosts(t, test, "new")
+}
+
+func onHosts(t *testing.T, test func(t *testing.T, w *world, host *lab.Host), names ...string) {
+	t.Helper()
 	t.Parallel()
-	for _, name := range []string{"sysv", "bookworm", "new"} {
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			w := labWorld(t)
 			test(t, w, w.host(name))

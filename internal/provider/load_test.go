@@ -14,13 +14,13 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/provider"
 )
 
-// manyAccounts are a hundred accounts whose homes have something in common and
+// manyAccounts are forty accounts whose homes have something in common and
 // something of their own. Terraform reads ten resources at a time: were each ten
-// a round trip, a refresh would take twenty.
+// a round trip, a refresh would take eight.
 const manyAccounts = `
 locals {
   on     = %q
-  people = [for n in range(100) : format("load%%03d", n)]
+  people = [for n in range(40) : format("load%%03d", n)]
 }
 
 resource "cutover_host_user" "people" {
@@ -93,7 +93,7 @@ func TestAccRoundTripsDoNotGrowWithUsers(t *testing.T) {
 		for _, pool := range pools[from:to] {
 			stats := pool.Stats()
 			if trips := stats.Commands + stats.FileOps; trips > mostRoundTrips {
-				t.Errorf("a plan of 100 accounts with skeletons took %d round trips, and may take %d", trips, mostRoundTrips)
+				t.Errorf("a plan of 40 accounts with skeletons took %d round trips, and may take %d", trips, mostRoundTrips)
 			} else if trips > 0 {
 				asked++
 			}

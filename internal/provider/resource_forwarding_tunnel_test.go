@@ -200,9 +200,13 @@ func trustLocalhost(t *testing.T, w *world) {
 		"smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination" && postfix reload`)
 }
 
-func TestAccForwardingTunnelSurvives(t *testing.T) { survives(t, labWorld(t), "forward", killedAndBooted) }
+func TestAccForwardingTunnelSurvives(t *testing.T) {
+	survives(t, labWorld(t), "forward", killedAndBooted)
+}
 
-func TestAccLongForwardingTunnelSurvives(t *testing.T) { survives(t, labWorld(t), "forward", wholeLife) }
+func TestAccLongForwardingTunnelSurvives(t *testing.T) {
+	survives(t, labWorld(t), "forward", wholeLife)
+}
 
 // What relays go through in a test.
 const (

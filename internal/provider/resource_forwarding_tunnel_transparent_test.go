@@ -52,17 +52,12 @@ func TestAccTransparentTunnel(t *testing.T) {
 	})
 }
 
-func TestAccTransparentTunnelSurvives(t *testing.T) { unroutedSurvives(t, killedAndBooted) }
-
-func TestAccLongTransparentTunnelSurvives(t *testing.T) { unroutedSurvives(t, wholeLife) }
-
-func unroutedSurvives(t *testing.T, whole bool) {
-	t.Helper()
+func TestAccLongTransparentTunnelSurvives(t *testing.T) {
 	w := labWorld(t)
 	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
 		unrouted(t, host)
 	}
-	survives(t, w, "transparent", whole)
+	survives(t, w, "transparent", wholeLife)
 }
 
 // A connection that a client has open outlives the death of ssh, and another

@@ -47,65 +47,72 @@ resource "cutover_login_lock" "lock" {
 }
 
 func TestAccLoginLockLeavesAFailureWithoutATrace(t *testing.T) {
-	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
-		untouched(t, host)
-		sshUsers(t, host, "lisa")
-		sshdConfig(t, host, ":")
-		before, asBefore := remembered(t, host)
-		change := func(command string) func() {
-			return func() {
-				t.Helper()
-				asBefore()
-				run(t, host, "sh", "-c", command)
-				before()
-			}
+	onOldHosts(t, loginLockLeavesAFailureWithoutATrace)
+}
+
+func TestAccLongLoginLockLeavesAFailureWithoutATrace(t *testing.T) {
+	onNewHost(t, loginLockLeavesAFailureWithoutATrace)
+}
+
+func loginLockLeavesAFailureWithoutATrace(t *testing.T, w *world, host *lab.Host) {
+	t.Helper()
+	untouched(t, host)
+	sshUsers(t, host, "lisa")
+	sshdConfig(t, host, ":")
+	before, asBefore := remembered(t, host)
+	change := func(command string) func() {
+		return func() {
+			t.Helper()
+			asBefore()
+			run(t, host, "sh", "-c", command)
+			before()
 		}
-		// A reload that fails: the unit's, or the init script's.
-		breakReload, mendReload := `mkdir -p /run/systemd/system/ssh.service.d && printf '[Service]\nExecReload=\nExecReload=/bin/false\n' >/run/systemd/system/ssh.service.d/lab.conf && systemctl daemon-reload`,
-			`rm -r /run/systemd/system/ssh.service.d && systemctl daemon-reload`
-		if host.Kind == lab.SysV {
-			breakReload, mendReload = `cp -p /etc/init.d/ssh /etc/init.d/ssh.lab && printf '#!/bin/sh\n[ "$1" != reload ] || { echo "no reload today"; exit 1; }\nexec /etc/init.d/ssh.lab "$@"\n' >/etc/init.d/ssh`,
-				`mv /etc/init.d/ssh.lab /etc/init.d/ssh`
-		}
-		config := lockConfig(w, host, "  users = [\"lisa\"]\n  message = \"Closed.\"")
-		resource.Test(t, resource.TestCase{
-			ProtoV6ProviderFactories: inProcess,
-			Steps: []resource.TestStep{
-				{
-					PreConfig:   change("echo 'NoSuchKeyword yes' >>/etc/ssh/sshd_config"),
-					Config:      config,
-					ExpectError: regexp.MustCompile(`(?s)Unable to create login lock.*does\s+not\s+accept.*  /etc/ssh/sshd_config: line \d+: Bad configuration option: NoSuchKeyword`),
-				},
-				{ // sshd would not heed the lock
-					PreConfig:   change("sed -i '/NoSuchKeyword/d' /etc/ssh/sshd_config && printf 'Match User lisa\n    DenyUsers nobody\n' >>/etc/ssh/sshd_config"),
-					Config:      config,
-					ExpectError: regexp.MustCompile(`(?s)would\s+have\s+no\s+effect.*  for lisa, sshd has no "denyusers lisa" in force`),
-				},
-				{
-					PreConfig:   change("sed -i '/^Match User lisa/,$d' /etc/ssh/sshd_config && " + breakReload),
-					Config:      config,
-					ExpectError: regexp.MustCompile(`(?s)did\s+not\s+take\s+the\s+change\s+up,\s+so\s+all\s+files\s+were\s+put\s+back`),
-				},
-				{ // a block that somebody has damaged is not guessed at
-					PreConfig:   change(mendReload + "; printf '# BEGIN cutover_login_lock login\nDenyUsers x\n' >>/etc/ssh/sshd_config"),
-					Config:      config,
-					ExpectError: regexp.MustCompile(`(?s)/etc/ssh/sshd_config\s+was\s+changed\s+by\s+hand.*mend`),
-				},
-				{
-					PreConfig: change("sed -i '/^# BEGIN cutover/,$d' /etc/ssh/sshd_config"),
-					Config:    config,
-					Check:     check(t, func() error { return keptOut(w, host, "lisa", "Closed.") }),
-				},
-				{ // a change that fails leaves the lock in force
-					PreConfig:   func() { run(t, host, "sh", "-c", breakReload); before() },
-					Config:      lockConfig(w, host, "  users = [\"lisa\"]\n  message = \"Another.\""),
-					ExpectError: regexp.MustCompile(`(?s)Unable to update login lock.*put\s+back`),
-				},
-				{
-					PreConfig: change(mendReload), Config: config, PlanOnly: true,
-				},
+	}
+	// A reload that fails: the unit's, or the init script's.
+	breakReload, mendReload := `mkdir -p /run/systemd/system/ssh.service.d && printf '[Service]\nExecReload=\nExecReload=/bin/false\n' >/run/systemd/system/ssh.service.d/lab.conf && systemctl daemon-reload`,
+		`rm -r /run/systemd/system/ssh.service.d && systemctl daemon-reload`
+	if host.Kind == lab.SysV {
+		breakReload, mendReload = `cp -p /etc/init.d/ssh /etc/init.d/ssh.lab && printf '#!/bin/sh\n[ "$1" != reload ] || { echo "no reload today"; exit 1; }\nexec /etc/init.d/ssh.lab "$@"\n' >/etc/init.d/ssh`,
+			`mv /etc/init.d/ssh.lab /etc/init.d/ssh`
+	}
+	config := lockConfig(w, host, "  users = [\"lisa\"]\n  message = \"Closed.\"")
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				PreConfig:   change("echo 'NoSuchKeyword yes' >>/etc/ssh/sshd_config"),
+				Config:      config,
+				ExpectError: regexp.MustCompile(`(?s)Unable to create login lock.*does\s+not\s+accept.*  /etc/ssh/sshd_config: line \d+: Bad configuration option: NoSuchKeyword`),
 			},
-		})
+			{ // sshd would not heed the lock
+				PreConfig:   change("sed -i '/NoSuchKeyword/d' /etc/ssh/sshd_config && printf 'Match User lisa\n    DenyUsers nobody\n' >>/etc/ssh/sshd_config"),
+				Config:      config,
+				ExpectError: regexp.MustCompile(`(?s)would\s+have\s+no\s+effect.*  for lisa, sshd has no "denyusers lisa" in force`),
+			},
+			{
+				PreConfig:   change("sed -i '/^Match User lisa/,$d' /etc/ssh/sshd_config && " + breakReload),
+				Config:      config,
+				ExpectError: regexp.MustCompile(`(?s)did\s+not\s+take\s+the\s+change\s+up,\s+so\s+all\s+files\s+were\s+put\s+back`),
+			},
+			{ // a block that somebody has damaged is not guessed at
+				PreConfig:   change(mendReload + "; printf '# BEGIN cutover_login_lock login\nDenyUsers x\n' >>/etc/ssh/sshd_config"),
+				Config:      config,
+				ExpectError: regexp.MustCompile(`(?s)/etc/ssh/sshd_config\s+was\s+changed\s+by\s+hand.*mend`),
+			},
+			{
+				PreConfig: change("sed -i '/^# BEGIN cutover/,$d' /etc/ssh/sshd_config"),
+				Config:    config,
+				Check:     check(t, func() error { return keptOut(w, host, "lisa", "Closed.") }),
+			},
+			{ // a change that fails leaves the lock in force
+				PreConfig:   func() { run(t, host, "sh", "-c", breakReload); before() },
+				Config:      lockConfig(w, host, "  users = [\"lisa\"]\n  message = \"Another.\""),
+				ExpectError: regexp.MustCompile(`(?s)Unable to update login lock.*put\s+back`),
+			},
+			{
+				PreConfig: change(mendReload), Config: config, PlanOnly: true,
+			},
+		},
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,38 +153,71 @@ func mailAndWeb(w *world, host *lab.Host, user string) error {
 
 const locked = "  users   = [\"lena\"]\n  groups  = [\"lockers\"]\n  message = \"We are moving.\\nFiles: new.example.test\"\n"
 
+// The lock is a block in sshd_config on the oldest host and a drop-in on the
+// others.
 func TestAccLoginLock(t *testing.T) {
 	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
-		ways := map[string]string{"drop-in": ":"}
-		if host.Kind != lab.Bookworm {
-			ways["block"] = "sed -i 's/^Include/#&/' sshd_config"
-		}
-		for name, change := range ways {
-			if host.Kind == lab.Trixie {
-				// Failed logins are punished there with a refusal of the whole address.
-				change += " && sed -i '1i PerSourcePenalties no' sshd_config"
-			}
-			t.Run(name, func(t *testing.T) {
-				untouched(t, host)
-				sshUsers(t, host, "lena", "lars", "lone", "lutz")
-				t.Cleanup(func() { run(t, host, "groupdel", "lockers") })
-				run(t, host, "sh", "-c", "groupadd lockers && usermod -aG lockers lars")
-				// The administrator's own: somebody denied, and a Match at the end.
-				sshdConfig(t, host, change+` && printf 'DenyUsers lutz\nMatch User lars\n    X11Forwarding no\n' >>sshd_config`)
-				lifeOfALock(t, w, host)
-			})
-		}
+		lockedBy(t, w, host, host.Kind == lab.SysV)
 	})
+}
+
+// The other way on the same hosts.
+func TestAccLongLoginLock(t *testing.T) {
+	onHosts(t, func(t *testing.T, w *world, host *lab.Host) {
+		lockedBy(t, w, host, host.Kind != lab.SysV)
+	}, "sysv", "new")
+}
+
+func lockedBy(t *testing.T, w *world, host *lab.Host, block bool) {
+	t.Helper()
+	change := ":"
+	if block {
+		change = "sed -i 's/^Include/#&/' sshd_config"
+	}
+	if host.Kind == lab.Trixie {
+		// Failed logins are punished there with a refusal of the whole address.
+		change += " && sed -i '1i PerSourcePenalties no' sshd_config"
+	}
+	untouched(t, host)
+	sshUsers(t, host, "lena", "lars", "lone", "lutz")
+	t.Cleanup(func() { run(t, host, "groupdel", "lockers") })
+	run(t, host, "sh", "-c", "groupadd lockers && usermod -aG lockers lars")
+	// The administrator's own: somebody denied, and a Match at the end.
+	sshdConfig(t, host, change+` && printf 'DenyUsers lutz\nMatch User lars\n    X11Forwarding no\n' >>sshd_config`)
+	lifeOfALock(t, w, host)
+}
+
+// atOnce does several things side by side, as many as sshd takes before they have
+// logged in.
+func atOnce(things ...func() error) error {
+	turns := make(chan struct{}, 6)
+	errs := make([]error, len(things))
+	var all sync.WaitGroup
+	for i, thing := range things {
+		all.Go(func() {
+			turns <- struct{}{}
+			errs[i] = thing()
+			<-turns
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 func lifeOfALock(t *testing.T, w *world, host *lab.Host) {
 	const message = "We are moving.\nFiles: new.example.test"
+	in := func(users ...string) func() error { return func() error { return letIn(w, host, users...) } }
+	out := func(user, message string) func() error {
+		return func() error { return keptOut(w, host, user, message) }
+	}
+	byFTP := func(user string, in bool) func() error { return func() error { return ftp(w, host, user, in) } }
+	works := func(user string) func() error { return func() error { return mailAndWeb(w, host, user) } }
 	everything := func() error {
-		return errors.Join(
-			letIn(w, host, "lone", "admin", "operator", "root"),
-			keptOut(w, host, "lena", message), keptOut(w, host, "lars", message), keptOut(w, host, "lutz", ""),
-			ftp(w, host, "lena", false), ftp(w, host, "lars", false), ftp(w, host, "lone", true),
-			mailAndWeb(w, host, "lena"), mailAndWeb(w, host, "lars"),
+		return atOnce(
+			in("lone", "admin", "operator", "root"),
+			out("lena", message), out("lars", message), out("lutz", ""),
+			byFTP("lena", false), byFTP("lars", false), byFTP("lone", true),
+			works("lena"), works("lars"),
 		)
 	}
 	var session *imap
@@ -192,7 +226,7 @@ func lifeOfALock(t *testing.T, w *world, host *lab.Host) {
 		Steps: []resource.TestStep{
 			{
 				PreConfig: func() {
-					if err := errors.Join(letIn(w, host, "lena", "lars"), ftp(w, host, "lena", true), keptOut(w, host, "lutz", "")); err != nil {
+					if err := atOnce(in("lena", "lars"), byFTP("lena", true), out("lutz", "")); err != nil {
 						t.Fatal(err)
 					}
 				},
@@ -222,7 +256,7 @@ func lifeOfALock(t *testing.T, w *world, host *lab.Host) {
 				},
 				Config:           lockConfig(w, host, locked),
 				ConfigPlanChecks: actionOn(lockAddress, plancheck.ResourceActionUpdate),
-				Check:            check(t, func() error { return errors.Join(keptOut(w, host, "lars", message), ftp(w, host, "lars", false)) }),
+				Check:            check(t, func() error { return atOnce(out("lars", message), byFTP("lars", false)) }),
 			},
 			{ // somebody joins the group: FTP's lists know no groups
 				PreConfig: func() { run(t, host, "usermod", "-aG", "lockers", "lone") },
@@ -247,8 +281,8 @@ func lifeOfALock(t *testing.T, w *world, host *lab.Host) {
 					_, err := session.do("NOOP")
 					session.conn.Close()
 					return errors.Join(err, sessionsEnded(host),
-						letIn(w, host, "lars", "root"), keptOut(w, host, "lena", ""), keptOut(w, host, "lone", ""), keptOut(w, host, "lutz", ""),
-						ftp(w, host, "lars", true), ftp(w, host, "lone", false), mailAndWeb(w, host, "lone"))
+						atOnce(in("lars", "root"), out("lena", ""), out("lone", ""), out("lutz", ""),
+							byFTP("lars", true), byFTP("lone", false), works("lone")))
 				}),
 			},
 			{ // the lock gone altogether
@@ -257,18 +291,18 @@ func lifeOfALock(t *testing.T, w *world, host *lab.Host) {
 				},
 				Config:           lockConfig(w, host, "  users = [\"lena\"]"),
 				ConfigPlanChecks: actionOn(lockAddress, plancheck.ResourceActionCreate),
-				Check:            check(t, func() error { return errors.Join(letIn(w, host, "lone"), keptOut(w, host, "lena", "")) }),
+				Check:            check(t, func() error { return atOnce(in("lone"), out("lena", "")) }),
 			},
 			{ // two at once
 				Config: lockConfig(w, host, locked) + fmt.Sprintf("resource \"cutover_login_lock\" \"other\" {\n  host = %q\n  name = \"other\"\n  users = [\"lone\"]\n  message = \"Closed.\"\n}\n", host.Name),
 				Check: check(t, func() error {
-					return errors.Join(keptOut(w, host, "lone", "Closed."), keptOut(w, host, "lars", message), keptOut(w, host, "lena", message),
-						keptOut(w, host, "lutz", ""), ftp(w, host, "lone", false), ftp(w, host, "lars", false), letIn(w, host, "admin"))
+					return atOnce(out("lone", "Closed."), out("lars", message), out("lena", message),
+						out("lutz", ""), byFTP("lone", false), byFTP("lars", false), in("admin"))
 				}),
 			},
 		},
 	})
-	if err := errors.Join(letIn(w, host, "lena", "lars", "lone"), ftp(w, host, "lena", true), ftp(w, host, "lone", true), keptOut(w, host, "lutz", "")); err != nil {
+	if err := atOnce(in("lena", "lars", "lone"), byFTP("lena", true), byFTP("lone", true), out("lutz", "")); err != nil {
 		t.Error(err)
 	}
 }

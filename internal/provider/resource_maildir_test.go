@@ -267,81 +267,88 @@ func TestAccMaildir(t *testing.T) {
 }
 
 func TestAccMaildirLeavesAFailureWithoutATrace(t *testing.T) {
-	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
-		untouched(t, host)
-		people(t, host, "mira")
-		run(t, host, "sh", "-c", "ln -s /root /home/mira/Maildir && mkdir -m 700 /home/mira/own && ln -s /etc /home/mira/own/cur")
-		t.Cleanup(func() { run(t, host, "rm", "-f", "/etc/dovecot/conf.d/50-broken.conf") })
-		remember, asBefore := remembered(t, host)
-		// doveadm that fails to reload, as when its socket is gone.
-		withoutReload := func() {
-			run(t, host, "sh", "-c", `d=$(command -v doveadm) && mv "$d" "$d.real" && printf '#!/bin/sh\n[ "$1" != reload ] || { echo "no reload today" >&2; exit 75; }\nexec "%s.real" "$@"\n' "$d" >"$d" && chmod 755 "$d"`)
-		}
-		withReload := func() { run(t, host, "sh", "-c", `d=$(command -v doveadm) && mv "$d.real" "$d"`) }
-		resource.Test(t, resource.TestCase{
-			ProtoV6ProviderFactories: inProcess,
-			Steps: []resource.TestStep{
-				{ // another file comes later and says otherwise
-					PreConfig:   remember,
-					Config:      maildirConfig(w, host, ""),
-					ExpectError: regexp.MustCompile(`(?s)Unable to create maildir.*last\s+word.*  /etc/dovecot/conf.d/99-site.conf:\d+:mail_`),
-				},
-				{
-					PreConfig: func() {
-						asBefore()
-						run(t, host, "sh", "-c", "echo 'no_such_setting = 1' >/etc/dovecot/conf.d/50-broken.conf")
-						remember()
-					},
-					Config:      maildirConfig(w, host, `  path = "~/mail"`),
-					ExpectError: regexp.MustCompile(`(?s)does\s+not\s+accept\s+its\s+configuration.*  .*/etc/dovecot/conf.d/50-broken.conf[^\n]*no_such_setting`),
-				},
-				{
-					PreConfig: func() {
-						asBefore()
-						run(t, host, "rm", "/etc/dovecot/conf.d/50-broken.conf")
-						withoutReload()
-						remember()
-					},
-					Config:      maildirConfig(w, host, `  path = "~/mail"`),
-					ExpectError: regexp.MustCompile(`(?s)put\s+back\s+as\s+it\s+was.*  no reload today`),
-				},
-				{ // a home's links lead root nowhere
-					PreConfig: func() {
-						asBefore()
-						withReload()
-						remember()
-					},
-					Config:      maildirConfig(w, host, `  users = ["mira"]`),
-					ExpectError: regexp.MustCompile(`(?s)Maildirs\s+could\s+not\s+be\s+made.*mira: ~/Maildir`),
-				},
-				{
-					PreConfig:   asBefore,
-					Config:      maildirConfig(w, host, "  users = [\"mira\"]\n  path = \"~/own\""),
-					ExpectError: regexp.MustCompile(`(?s)mira: ~/own/cur: belongs to root`),
-				},
-				{
-					Config:      maildirConfig(w, host, `  users = ["nobody-of-that-name"]`),
-					ExpectError: regexp.MustCompile(`(?s)there is no such user; a cutover_host_user makes one`),
-				},
-				{ // there, and a change that fails leaves it as it is
-					Config: maildirConfig(w, host, `  path = "~/mail"`),
-				},
-				{
-					PreConfig: func() {
-						withoutReload()
-						remember()
-					},
-					Config:      maildirConfig(w, host, "  path = \"~/mail\"\n  mode = \"0750\""),
-					ExpectError: regexp.MustCompile(`(?s)Unable to update maildir.*put\s+back\s+as\s+it\s+was`),
-				},
-				{
-					PreConfig: func() {
-						asBefore()
-						withReload()
-					},
-					Config: maildirConfig(w, host, `  path = "~/mail"`), PlanOnly: true,
-				},
+	onOldHosts(t, maildirLeavesAFailureWithoutATrace)
+}
+
+func TestAccLongMaildirLeavesAFailureWithoutATrace(t *testing.T) {
+	onNewHost(t, maildirLeavesAFailureWithoutATrace)
+}
+
+func maildirLeavesAFailureWithoutATrace(t *testing.T, w *world, host *lab.Host) {
+	t.Helper()
+	untouched(t, host)
+	people(t, host, "mira")
+	run(t, host, "sh", "-c", "ln -s /root /home/mira/Maildir && mkdir -m 700 /home/mira/own && ln -s /etc /home/mira/own/cur")
+	t.Cleanup(func() { run(t, host, "rm", "-f", "/etc/dovecot/conf.d/50-broken.conf") })
+	remember, asBefore := remembered(t, host)
+	// doveadm that fails to reload, as when its socket is gone.
+	withoutReload := func() {
+		run(t, host, "sh", "-c", `d=$(command -v doveadm) && mv "$d" "$d.real" && printf '#!/bin/sh\n[ "$1" != reload ] || { echo "no reload today" >&2; exit 75; }\nexec "%s.real" "$@"\n' "$d" >"$d" && chmod 755 "$d"`)
+	}
+	withReload := func() { run(t, host, "sh", "-c", `d=$(command -v doveadm) && mv "$d.real" "$d"`) }
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{ // another file comes later and says otherwise
+				PreConfig:   remember,
+				Config:      maildirConfig(w, host, ""),
+				ExpectError: regexp.MustCompile(`(?s)Unable to create maildir.*last\s+word.*  /etc/dovecot/conf.d/99-site.conf:\d+:mail_`),
 			},
-		})
+			{
+				PreConfig: func() {
+					asBefore()
+					run(t, host, "sh", "-c", "echo 'no_such_setting = 1' >/etc/dovecot/conf.d/50-broken.conf")
+					remember()
+				},
+				Config:      maildirConfig(w, host, `  path = "~/mail"`),
+				ExpectError: regexp.MustCompile(`(?s)does\s+not\s+accept\s+its\s+configuration.*  .*/etc/dovecot/conf.d/50-broken.conf[^\n]*no_such_setting`),
+			},
+			{
+				PreConfig: func() {
+					asBefore()
+					run(t, host, "rm", "/etc/dovecot/conf.d/50-broken.conf")
+					withoutReload()
+					remember()
+				},
+				Config:      maildirConfig(w, host, `  path = "~/mail"`),
+				ExpectError: regexp.MustCompile(`(?s)put\s+back\s+as\s+it\s+was.*  no reload today`),
+			},
+			{ // a home's links lead root nowhere
+				PreConfig: func() {
+					asBefore()
+					withReload()
+					remember()
+				},
+				Config:      maildirConfig(w, host, `  users = ["mira"]`),
+				ExpectError: regexp.MustCompile(`(?s)Maildirs\s+could\s+not\s+be\s+made.*mira: ~/Maildir`),
+			},
+			{
+				PreConfig:   asBefore,
+				Config:      maildirConfig(w, host, "  users = [\"mira\"]\n  path = \"~/own\""),
+				ExpectError: regexp.MustCompile(`(?s)mira: ~/own/cur: belongs to root`),
+			},
+			{
+				Config:      maildirConfig(w, host, `  users = ["nobody-of-that-name"]`),
+				ExpectError: regexp.MustCompile(`(?s)there is no such user; a cutover_host_user makes one`),
+			},
+			{ // there, and a change that fails leaves it as it is
+				Config: maildirConfig(w, host, `  path = "~/mail"`),
+			},
+			{
+				PreConfig: func() {
+					withoutReload()
+					remember()
+				},
+				Config:      maildirConfig(w, host, "  path = \"~/mail\"\n  mode = \"0750\""),
+				ExpectError: regexp.MustCompile(`(?s)Unable to update maildir.*put\s+back\s+as\s+it\s+was`),
+			},
+			{
+				PreConfig: func() {
+					asBefore()
+					withReload()
+				},
+				Config: maildirConfig(w, host, `  path = "~/mail"`), PlanOnly: true,
+			},
+		},
 	})
 }

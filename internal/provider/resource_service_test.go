@@ -204,7 +204,12 @@ func TestAccServiceThatFails(t *testing.T) {
 
 // A stop may be over while its script still sleeps: then nothing is left that
 // could write, and the script does no harm to what is started right after it.
-func TestAccServiceStoppedAndStartedAtOnce(t *testing.T) {
+func TestAccServiceStoppedAndStartedAtOnce(t *testing.T) { stoppedAndStarted(t, 1) }
+
+func TestAccLongServiceStoppedAndStartedAtOnce(t *testing.T) { stoppedAndStarted(t, 5) }
+
+func stoppedAndStarted(t *testing.T, rounds int) {
+	t.Helper()
 	onBothInits(t, func(t *testing.T, w *world, name string, h *lab.Host) {
 		untouched(t, h)
 		pool := host.NewPool(hostConfig(w, h))
@@ -222,8 +227,8 @@ func TestAccServiceStoppedAndStartedAtOnce(t *testing.T) {
 			if server == "apache2" && name != "sysv" {
 				continue // there it is nginx
 			}
-			for round := range 3 {
-				if round == 2 { // with a client that would stay, and has nothing to lose yet
+			for round := range rounds {
+				if round%2 == 0 { // with a client that would stay, and has nothing to lose yet
 					client, err := net.Dial("tcp", net.JoinHostPort(h.Address, c.port))
 					if err != nil {
 						t.Fatal(err)

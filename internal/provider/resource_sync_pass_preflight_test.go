@@ -14,7 +14,7 @@ import (
 
 // What the new host's file systems have no room for stands in the way; what they
 // cannot keep is said, and the rest is copied.
-func TestAccSyncPassFileSystems(t *testing.T) {
+func TestAccLongSyncPassFileSystems(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		passTrees(t, w, host)
 		t.Cleanup(func() { run(t, w.trixie, "sh", "-c", "umount /srv/second 2>/dev/null; true") })

@@ -14,7 +14,7 @@ import (
 
 // While a pass runs it says how far it is: to whoever watches it, and in a file
 // on the new host.
-func TestAccSyncPassProgress(t *testing.T) {
+func TestAccLongSyncPassProgress(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, old *lab.Host) {
 		passTrees(t, w, old)
 		run(t, old, "sh", "-c", "head -c 3000000 /dev/urandom >/srv/second/large")

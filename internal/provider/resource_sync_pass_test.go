@@ -376,7 +376,7 @@ func TestAccSyncPassInterrupted(t *testing.T) {
 // A Terraform that is killed cleans nothing up, and the pass goes on without it,
 // also where its provider lives a moment longer. The next one takes the pass over
 // and cleans up after it.
-func TestAccSyncPassAfterAKill(t *testing.T) {
+func TestAccLongSyncPassAfterAKill(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, old *lab.Host) {
 		passTrees(t, w, old)
 		terraform := newCommandLine(t, passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]\n  bandwidth_limit = 800")+requires+
@@ -408,7 +408,7 @@ func TestAccSyncPassAfterAKill(t *testing.T) {
 }
 
 // Passes side by side take turns at the old host's authorized_keys.
-func TestAccSyncPassesSideBySide(t *testing.T) {
+func TestAccLongSyncPassesSideBySide(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		passTrees(t, w, host)
 		var config strings.Builder

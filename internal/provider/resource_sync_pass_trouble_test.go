@@ -19,7 +19,7 @@ import (
 // A target that is full in mid-pass, and then a host that has no room for the
 // pass's own lists: the pass says so, what was there stays as it was, and the
 // next apply goes on.
-func TestAccSyncPassFullDisk(t *testing.T) {
+func TestAccLongSyncPassFullDisk(t *testing.T) {
 	w := labWorld(t)
 	name, host := w.sysv.Name, w.sysv
 	passTrees(t, w, host)
@@ -105,7 +105,7 @@ done >/dev/null 2>&1`
 // A user of the old host who swaps directories for symbolic links while passes
 // run makes root on the new host write nowhere else, with systemd there to
 // confine the job and without.
-func TestAccSyncPassHostileSwaps(t *testing.T) {
+func TestAccLongSyncPassHostileSwaps(t *testing.T) {
 	t.Parallel()
 	for _, pair := range [][2]string{{"sysv", "new"}, {"bookworm", "sysv"}} {
 		t.Run(pair[0]+" to "+pair[1], func(t *testing.T) {

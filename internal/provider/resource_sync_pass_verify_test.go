@@ -15,7 +15,7 @@ import (
 
 // What was damaged on the new host is found by the verification that can know,
 // and the next pass mends it.
-func TestAccSyncPassVerify(t *testing.T) {
+func TestAccLongSyncPassVerify(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		passTrees(t, w, host)
 		again := 0

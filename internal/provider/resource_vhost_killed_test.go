@@ -15,7 +15,7 @@ import (
 // Terraform and the provider are killed in the middle of a change, and in the
 // worst case what they had going on the host with them. The next apply puts
 // things right; meanwhile the server serves what it served before.
-func TestAccVhostConvergesAfterAKill(t *testing.T) {
+func TestAccLongVhostConvergesAfterAKill(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, _ string, host *lab.Host) {
 		untouched(t, host)
 		server, directory, _ := serverOf(host)

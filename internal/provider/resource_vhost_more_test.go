@@ -16,42 +16,45 @@ import (
 
 var trustAnything = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // certificates of the test's own making
 
-func TestAccVhostSpeaksHTTPS(t *testing.T) {
-	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
-		untouched(t, host)
-		server, _, _ := serverOf(host)
-		root := webRoot(t, host, "site three")
-		run(t, host, "sh", "-c", `cd "$1" && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out pem -days 9 -subj /CN=three.example.test 2>/dev/null`, "sh", root)
-		if server == "apache" {
-			run(t, host, "sh", "-c", "a2enmod -q ssl && service apache2 restart >/dev/null 2>&1")
-			t.Cleanup(func() {
-				run(t, host, "sh", "-c", "a2dismod -q ssl socache_shmcb; service apache2 restart >/dev/null 2>&1; rm -rf /var/lib/apache2/module/disabled_by_admin")
-			})
-		}
-		arguments := fmt.Sprintf("  server_name = \"three.example.test\"\n  document_root = %[1]q\n  certificate = \"%[1]s/pem\"\n  certificate_key = \"%[1]s/key\"\n", root)
-		resource.Test(t, resource.TestCase{
-			ProtoV6ProviderFactories: inProcess,
-			Steps: []resource.TestStep{
-				{
-					Config: vhostConfig(w, host.Name, arguments),
-					Check: check(t, func() error {
-						return errors.Join(shows(w, host, "http", "three.example.test", "site three"), shows(w, host, "https", "three.example.test", "site three"))
-					}),
-				},
-				{ResourceName: site, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/" + server + "/three.example.test"},
-				{
-					Config: vhostConfig(w, host.Name, arguments+"  redirect_to_https = true\n"),
-					Check: check(t, func() error {
-						status, location, _, err := page(w, host, "http", "three.example.test")
-						if err == nil && (status != 301 || location != "https://three.example.test/") {
-							err = fmt.Errorf("http answers %d to %q", status, location)
-						}
-						return errors.Join(err, shows(w, host, "https", "three.example.test", "site three"))
-					}),
-				},
-				{ResourceName: site, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/" + server + "/three.example.test"},
-			},
+func TestAccVhostSpeaksHTTPS(t *testing.T) { onOldHosts(t, vhostSpeaksHTTPS) }
+
+func TestAccLongVhostSpeaksHTTPS(t *testing.T) { onNewHost(t, vhostSpeaksHTTPS) }
+
+func vhostSpeaksHTTPS(t *testing.T, w *world, host *lab.Host) {
+	t.Helper()
+	untouched(t, host)
+	server, _, _ := serverOf(host)
+	root := webRoot(t, host, "site three")
+	run(t, host, "sh", "-c", `cd "$1" && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out pem -days 9 -subj /CN=three.example.test 2>/dev/null`, "sh", root)
+	if server == "apache" {
+		run(t, host, "sh", "-c", "a2enmod -q ssl && service apache2 restart >/dev/null 2>&1")
+		t.Cleanup(func() {
+			run(t, host, "sh", "-c", "a2dismod -q ssl socache_shmcb; service apache2 restart >/dev/null 2>&1; rm -rf /var/lib/apache2/module/disabled_by_admin")
 		})
+	}
+	arguments := fmt.Sprintf("  server_name = \"three.example.test\"\n  document_root = %[1]q\n  certificate = \"%[1]s/pem\"\n  certificate_key = \"%[1]s/key\"\n", root)
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				Config: vhostConfig(w, host.Name, arguments),
+				Check: check(t, func() error {
+					return errors.Join(shows(w, host, "http", "three.example.test", "site three"), shows(w, host, "https", "three.example.test", "site three"))
+				}),
+			},
+			{ResourceName: site, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/" + server + "/three.example.test"},
+			{
+				Config: vhostConfig(w, host.Name, arguments+"  redirect_to_https = true\n"),
+				Check: check(t, func() error {
+					status, location, _, err := page(w, host, "http", "three.example.test")
+					if err == nil && (status != 301 || location != "https://three.example.test/") {
+						err = fmt.Errorf("http answers %d to %q", status, location)
+					}
+					return errors.Join(err, shows(w, host, "https", "three.example.test", "site three"))
+				}),
+			},
+			{ResourceName: site, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/" + server + "/three.example.test"},
+		},
 	})
 }
 
@@ -85,23 +88,26 @@ func TestAccVhostMakesDocumentRoot(t *testing.T) {
 }
 
 // What adopt takes over comes back.
-func TestAccVhostAdopts(t *testing.T) {
-	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
-		untouched(t, host)
-		server, _, _ := serverOf(host)
-		name := map[string]string{"apache": "  name = \"default\"\n  priority = 0\n", "nginx": "  name = \"default\"\n  default_server = true\n"}[server]
-		root := webRoot(t, host, "site four")
-		arguments := name + fmt.Sprintf("  document_root = %q\n  adopt = true\n", root)
-		resource.Test(t, resource.TestCase{
-			ProtoV6ProviderFactories: inProcess,
-			Steps: []resource.TestStep{
-				{
-					Config: vhostConfig(w, host.Name, arguments),
-					Check:  check(t, func() error { return shows(w, host, "http", "nobody.example.test", "site four") }),
-				},
-				{Config: vhostConfig(w, host.Name, arguments), PlanOnly: true},
+func TestAccVhostAdopts(t *testing.T) { onOldHosts(t, vhostAdopts) }
+
+func TestAccLongVhostAdopts(t *testing.T) { onNewHost(t, vhostAdopts) }
+
+func vhostAdopts(t *testing.T, w *world, host *lab.Host) {
+	t.Helper()
+	untouched(t, host)
+	server, _, _ := serverOf(host)
+	name := map[string]string{"apache": "  name = \"default\"\n  priority = 0\n", "nginx": "  name = \"default\"\n  default_server = true\n"}[server]
+	root := webRoot(t, host, "site four")
+	arguments := name + fmt.Sprintf("  document_root = %q\n  adopt = true\n", root)
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				Config: vhostConfig(w, host.Name, arguments),
+				Check:  check(t, func() error { return shows(w, host, "http", "nobody.example.test", "site four") }),
 			},
-		})
+			{Config: vhostConfig(w, host.Name, arguments), PlanOnly: true},
+		},
 	})
 }
 
@@ -152,10 +158,10 @@ func TestAccVhostsAtOnce(t *testing.T) {
 	w := labWorld(t)
 	untouched(t, w.trixie)
 	root := webRoot(t, w.trixie, "site six")
-	hundred := func(extra string) string {
+	many := func(extra string) string {
 		return w.config(fmt.Sprintf(`
 resource "cutover_vhost" "many" {
-  count         = 100
+  count         = 50
   host          = "new"
   server_name   = "n${count.index}.example.test"
   document_root = %q
@@ -174,25 +180,25 @@ resource "cutover_vhost" "many" {
 		ProtoV6ProviderFactories: inProcess,
 		Steps: []resource.TestStep{
 			{
-				Config:      hundred("Nonsense on"),
+				Config:      many("Nonsense on"),
 				ExpectError: regexp.MustCompile(`(?s)n42\.example\.test.*Invalid command 'Nonsense'`),
 			},
 			{
 				PreConfig: func() {
-					if got := count(); got != "99" {
-						t.Errorf("beside a bad one, %s of 99 sites were made", got)
+					if got := count(); got != "49" {
+						t.Errorf("beside a bad one, %s of 49 sites were made", got)
 					}
 				},
-				Config: hundred("ServerSignature Off"),
+				Config: many("ServerSignature Off"),
 				Check: check(t, func() error {
-					if got := count(); got != "100" {
-						return fmt.Errorf("%s of 100 sites were made", got)
+					if got := count(); got != "50" {
+						return fmt.Errorf("%s of 50 sites were made", got)
 					}
-					if n := reloads() - before; n < 2 || n > 25 {
-						return fmt.Errorf("100 sites took %d reloads", n)
+					if n := reloads() - before; n < 2 || n > 13 {
+						return fmt.Errorf("50 sites took %d reloads", n)
 					}
-					t.Logf("100 sites took %d reloads", reloads()-before)
-					return errors.Join(shows(w, w.trixie, "http", "n0.example.test", "site six"), shows(w, w.trixie, "http", "n99.example.test", "site six"))
+					t.Logf("50 sites took %d reloads", reloads()-before)
+					return errors.Join(shows(w, w.trixie, "http", "n0.example.test", "site six"), shows(w, w.trixie, "http", "n49.example.test", "site six"))
 				}),
 			},
 		},

@@ -198,71 +198,74 @@ func TestAccVhost(t *testing.T) {
 
 // A refused site changes nothing at all, and the error has the server's words
 // and the place.
-func TestAccVhostRefused(t *testing.T) {
-	onEveryHost(t, func(t *testing.T, w *world, host *lab.Host) {
-		untouched(t, host)
-		server, directory, ending := serverOf(host)
-		root := webRoot(t, host, "site two")
-		run(t, host, "sh", "-c", `ln -s /etc /srv/astray && printf 'x\n' >/srv/plain && mkdir -p /srv/pair && cd /srv/pair &&
-			for n in 1 2; do openssl req -x509 -newkey rsa:2048 -nodes -keyout $n.key -out $n.pem -days 9 -subj /CN=x 2>/dev/null; done`)
-		t.Cleanup(func() { run(t, host, "rm", "-rf", "/srv/astray", "/srv/plain", "/srv/pair") })
-		taken := directory + "/sites-available/taken.example.test" + ending
-		run(t, host, "sh", "-c", `printf '# by hand\n' >"$1"`, "sh", taken)
-		t.Cleanup(func() { run(t, host, "rm", taken) })
-		words := map[string]string{
-			"apache": `(?s)Invalid command 'Nonsense'.*Line \d+ of the file is:\s+Nonsense on`,
-			"nginx":  `(?s)unknown directive "Nonsense".*Line \d+ of the file is:\s+Nonsense on`,
-		}
-		silent := map[string]string{
-			"apache": `(?s)does\s+not\s+listen\s+on\s+port\s+8099.*Listen 8099`,
-			"nginx":  `(?s)does\s+not\s+listen\s+on\s+port\s+22`,
-		}
-		port := map[string]int{"apache": 8099, "nginx": 22}[server]
-		start := fmt.Sprintf("  server_name = \"two.example.test\"\n  document_root = %q\n", root)
-		before, err := host.Tree(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for name, c := range map[string]struct{ arguments, says string }{
-			"nonsense":        {start + "  extra = \"Nonsense on;\"\n", words[server]},
-			"symbolic link":   {"  server_name = \"two.example.test\"\n  document_root = \"/srv/astray\"\n", `(?s)/srv/astray\s+is\s+a\s+link\s+that\s+leads.*/etc`},
-			"no directory":    {"  server_name = \"two.example.test\"\n  document_root = \"/srv/plain\"\n", `(?s)/srv/plain\s+is\s+no\s+directory`},
-			"wrong key":       {start + "  certificate = \"/srv/pair/1.pem\"\n  certificate_key = \"/srv/pair/2.key\"\n", `(?s)key\s+/srv/pair/2.key\s+does\s+not\s+belong`},
-			"no certificate":  {start + "  certificate = \"/srv/pair/3.pem\"\n  certificate_key = \"/srv/pair/2.key\"\n", `(?s)there\s+is\s+no\s+file\s+/srv/pair/3.pem`},
-			"no log":          {start + "  error_log = \"/srv/nowhere/error.log\"\n", `(?s)no\s+directory\s+/srv/nowhere`},
-			"no socket":       {start + "  php_fpm_socket = \"/run/php/nowhere.sock\"\n", `(?s)no\s+socket\s+/run/php/nowhere.sock`},
-			"silent port":     {start + fmt.Sprintf("  ports = [%d]\n", port), silent[server]},
-			"somebody else's": {"  server_name = \"taken.example.test\"\n", `(?s)this\s+provider\s+did\s+not\s+make.*terraform import.*adopt`},
-		} {
-			t.Run(name, func(t *testing.T) {
-				resource.Test(t, resource.TestCase{
-					ProtoV6ProviderFactories: inProcess,
-					Steps:                    []resource.TestStep{{Config: vhostConfig(w, host.Name, c.arguments), ExpectError: regexp.MustCompile(c.says)}},
-				})
-				after, err := host.Tree(context.Background())
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !maps.Equal(before, after) {
-					for path := range after {
-						if before[path] != after[path] {
-							t.Errorf("%s was %q and is %q", path, before[path], after[path])
-						}
+func TestAccVhostRefused(t *testing.T) { onOldHosts(t, vhostRefused) }
+
+func TestAccLongVhostRefused(t *testing.T) { onNewHost(t, vhostRefused) }
+
+func vhostRefused(t *testing.T, w *world, host *lab.Host) {
+	t.Helper()
+	untouched(t, host)
+	server, directory, ending := serverOf(host)
+	root := webRoot(t, host, "site two")
+	run(t, host, "sh", "-c", `ln -s /etc /srv/astray && printf 'x\n' >/srv/plain && mkdir -p /srv/pair && cd /srv/pair &&
+		for n in 1 2; do openssl req -x509 -newkey rsa:2048 -nodes -keyout $n.key -out $n.pem -days 9 -subj /CN=x 2>/dev/null; done`)
+	t.Cleanup(func() { run(t, host, "rm", "-rf", "/srv/astray", "/srv/plain", "/srv/pair") })
+	taken := directory + "/sites-available/taken.example.test" + ending
+	run(t, host, "sh", "-c", `printf '# by hand\n' >"$1"`, "sh", taken)
+	t.Cleanup(func() { run(t, host, "rm", taken) })
+	words := map[string]string{
+		"apache": `(?s)Invalid command 'Nonsense'.*Line \d+ of the file is:\s+Nonsense on`,
+		"nginx":  `(?s)unknown directive "Nonsense".*Line \d+ of the file is:\s+Nonsense on`,
+	}
+	silent := map[string]string{
+		"apache": `(?s)does\s+not\s+listen\s+on\s+port\s+8099.*Listen 8099`,
+		"nginx":  `(?s)does\s+not\s+listen\s+on\s+port\s+22`,
+	}
+	port := map[string]int{"apache": 8099, "nginx": 22}[server]
+	start := fmt.Sprintf("  server_name = \"two.example.test\"\n  document_root = %q\n", root)
+	before, err := host.Tree(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ arguments, says string }{
+		"nonsense":        {start + "  extra = \"Nonsense on;\"\n", words[server]},
+		"symbolic link":   {"  server_name = \"two.example.test\"\n  document_root = \"/srv/astray\"\n", `(?s)/srv/astray\s+is\s+a\s+link\s+that\s+leads.*/etc`},
+		"no directory":    {"  server_name = \"two.example.test\"\n  document_root = \"/srv/plain\"\n", `(?s)/srv/plain\s+is\s+no\s+directory`},
+		"wrong key":       {start + "  certificate = \"/srv/pair/1.pem\"\n  certificate_key = \"/srv/pair/2.key\"\n", `(?s)key\s+/srv/pair/2.key\s+does\s+not\s+belong`},
+		"no certificate":  {start + "  certificate = \"/srv/pair/3.pem\"\n  certificate_key = \"/srv/pair/2.key\"\n", `(?s)there\s+is\s+no\s+file\s+/srv/pair/3.pem`},
+		"no log":          {start + "  error_log = \"/srv/nowhere/error.log\"\n", `(?s)no\s+directory\s+/srv/nowhere`},
+		"no socket":       {start + "  php_fpm_socket = \"/run/php/nowhere.sock\"\n", `(?s)no\s+socket\s+/run/php/nowhere.sock`},
+		"silent port":     {start + fmt.Sprintf("  ports = [%d]\n", port), silent[server]},
+		"somebody else's": {"  server_name = \"taken.example.test\"\n", `(?s)this\s+provider\s+did\s+not\s+make.*terraform import.*adopt`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resource.Test(t, resource.TestCase{
+				ProtoV6ProviderFactories: inProcess,
+				Steps:                    []resource.TestStep{{Config: vhostConfig(w, host.Name, c.arguments), ExpectError: regexp.MustCompile(c.says)}},
+			})
+			after, err := host.Tree(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !maps.Equal(before, after) {
+				for path := range after {
+					if before[path] != after[path] {
+						t.Errorf("%s was %q and is %q", path, before[path], after[path])
 					}
-					t.Error("the refused site has left its traces")
 				}
+				t.Error("the refused site has left its traces")
+			}
+		})
+	}
+	if server == "apache" {
+		t.Run("no module", func(t *testing.T) {
+			resource.Test(t, resource.TestCase{
+				ProtoV6ProviderFactories: inProcess,
+				Steps: []resource.TestStep{{
+					Config:      vhostConfig(w, host.Name, start+"  certificate = \"/srv/pair/1.pem\"\n  certificate_key = \"/srv/pair/1.key\"\n"),
+					ExpectError: regexp.MustCompile(`(?s)module\s+ssl.*a2enmod ssl`),
+				}},
 			})
-		}
-		if server == "apache" {
-			t.Run("no module", func(t *testing.T) {
-				resource.Test(t, resource.TestCase{
-					ProtoV6ProviderFactories: inProcess,
-					Steps: []resource.TestStep{{
-						Config:      vhostConfig(w, host.Name, start+"  certificate = \"/srv/pair/1.pem\"\n  certificate_key = \"/srv/pair/1.key\"\n"),
-						ExpectError: regexp.MustCompile(`(?s)module\s+ssl.*a2enmod ssl`),
-					}},
-				})
-			})
-		}
-	})
+		})
+	}
 }

@@ -59,54 +59,58 @@ resource "cutover_login_lock" "lock" {
 `
 
 // The old machine is switched off before anybody thought of terraform destroy.
-func TestAccRetiredHost(t *testing.T) {
+func TestAccRetiredHost(t *testing.T) { retiredHost(t, "old") }
+
+// The same where the new host had begun the connection.
+func TestAccLongRetiredHost(t *testing.T) { retiredHost(t, "new") }
+
+func retiredHost(t *testing.T, initiator string) {
+	t.Helper()
 	onBothInits(t, func(t *testing.T, w *world, name string, h *lab.Host) {
 		untouched(t, h)
 		untouched(t, w.trixie)
 		standDown(t, h)
 		t.Cleanup(func() { run(t, h, "userdel", "-r", "mona") })
 		run(t, h, "useradd", "-m", "mona")
-		for _, initiator := range []string{"old", "new"} {
-			without := w.config(fmt.Sprintf(lastWishes, name, initiator))
-			config := without + fmt.Sprintf(lockOfGames, name)
-			resource.Test(t, resource.TestCase{
-				ProtoV6ProviderFactories: inProcess,
-				Steps: []resource.TestStep{
-					{Config: config},
-					{ // a password that nobody will get to see
-						PreConfig: func() {
-							if _, err := h.RunInput(context.Background(), "mona:$6$"+initiator+"$Zm9vYmFyZm9vYmFyZm9vYmFy\n", "chpasswd", "-e"); err != nil {
-								t.Fatal(err)
-							}
-						},
-						RefreshState:       true,
-						ExpectNonEmptyPlan: true,
+		without := w.config(fmt.Sprintf(lastWishes, name, initiator))
+		config := without + fmt.Sprintf(lockOfGames, name)
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{Config: config},
+				{ // a password that nobody will get to see
+					PreConfig: func() {
+						if _, err := h.RunInput(context.Background(), "mona:$6$"+initiator+"$Zm9vYmFyZm9vYmFyZm9vYmFy\n", "chpasswd", "-e"); err != nil {
+							t.Fatal(err)
+						}
 					},
-					{ // what was there alone is gone, and cannot be made again
-						PreConfig:   func() { cut(t, h) },
-						Config:      retire(config, name),
-						ExpectError: regexp.MustCompile(`(?s)Unable to create login lock.*is\s+retired.*Take\s+what\s+needs\s+that\s+out\s+of\s+the\s+configuration`),
-					},
-					{ // what is on the other host too stands, and what came from there is no change
-						Config:   retire(without, name),
-						PlanOnly: true,
-					},
-					{Config: retire(config, name), Destroy: true},
+					RefreshState:       true,
+					ExpectNonEmptyPlan: true,
 				},
-			})
-			if left := run(t, w.trixie, "sh", "-c", "getent passwd cutover-relay mona || :; ls -d /etc/cutover /var/lib/cutover 2>/dev/null || :"); left != "" {
-				t.Errorf("on new: %s", left)
-			}
-			mend(t, h)
-			// It was not retired after all: what still lies there is imported, and goes.
-			resource.Test(t, resource.TestCase{
-				ProtoV6ProviderFactories: inProcess,
-				Steps: []resource.TestStep{
-					{Config: config, ResourceName: lockAddress, ImportState: true, ImportStateId: name + "/login", ImportStatePersist: true},
-					{Config: config, ResourceName: relay, ImportState: true, ImportStateId: name + "/new/relay", ImportStatePersist: true},
+				{ // what was there alone is gone, and cannot be made again
+					PreConfig:   func() { cut(t, h) },
+					Config:      retire(config, name),
+					ExpectError: regexp.MustCompile(`(?s)Unable to create login lock.*is\s+retired.*Take\s+what\s+needs\s+that\s+out\s+of\s+the\s+configuration`),
 				},
-			})
+				{ // what is on the other host too stands, and what came from there is no change
+					Config:   retire(without, name),
+					PlanOnly: true,
+				},
+				{Config: retire(config, name), Destroy: true},
+			},
+		})
+		if left := run(t, w.trixie, "sh", "-c", "getent passwd cutover-relay mona || :; ls -d /etc/cutover /var/lib/cutover 2>/dev/null || :"); left != "" {
+			t.Errorf("on new: %s", left)
 		}
+		mend(t, h)
+		// It was not retired after all: what still lies there is imported, and goes.
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{Config: config, ResourceName: lockAddress, ImportState: true, ImportStateId: name + "/login", ImportStatePersist: true},
+				{Config: config, ResourceName: relay, ImportState: true, ImportStateId: name + "/new/relay", ImportStatePersist: true},
+			},
+		})
 	})
 }
 

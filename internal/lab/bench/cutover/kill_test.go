@@ -16,24 +16,40 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
 
-// TestAccKilledCutover kills Terraform at a random moment of the cutover, with
-// or without the provider, and applies again, while clients write: whatever was
-// acknowledged is on the new host once. CUTOVER_KILL=SEED repeats a run.
-func TestAccKilledCutover(t *testing.T) {
+// TestAccKilledCutover kills Terraform and the provider in the middle of the
+// cutover and applies again, while clients write: whatever was acknowledged is on
+// the new host once.
+func TestAccKilledCutover(t *testing.T) { killedCutover(t, longestCutover/2, true) }
+
+// TestAccLongKilledCutover does so at random moments, with the provider and
+// without it. CUTOVER_KILL=SEED repeats a run.
+func TestAccLongKilledCutover(t *testing.T) {
+	seeds := []uint64{}
+	if given := os.Getenv("CUTOVER_KILL"); given != "" {
+		seed, err := strconv.ParseUint(given, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seeds = append(seeds, seed)
+	}
+	for len(seeds) < 10 && os.Getenv("CUTOVER_KILL") == "" {
+		seeds = append(seeds, rand.Uint64()) //nolint:gosec // not for secrets
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // not for secrets
+			killedCutover(t, time.Duration(random.Int64N(int64(longestCutover))), random.IntN(2) == 0)
+		})
+	}
+}
+
+func killedCutover(t *testing.T, after time.Duration, whole bool) {
+	t.Helper()
 	if os.Getenv("TF_ACC") == "" {
 		t.Skip("an acceptance test: TF_ACC=1 runs it")
 	}
 	lab.Require(t)
-	seed := uint64(time.Now().UnixNano())
-	if given := os.Getenv("CUTOVER_KILL"); given != "" {
-		var err error
-		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	random := rand.New(rand.NewPCG(seed, 0))
-	after, whole := time.Duration(random.Int64N(int64(longestCutover))), random.IntN(2) == 0
-	t.Logf("CUTOVER_KILL=%d: Terraform is killed %s after it begins to change something, the provider with it: %t", seed, after.Round(time.Millisecond), whole)
+	t.Logf("Terraform is killed %s after it begins to change something, the provider with it: %t", after.Round(time.Millisecond), whole)
 
 	root, work := "../../../..", t.TempDir()
 	t.Chdir(root)
