@@ -116,7 +116,10 @@ remove() {
 
 put() {
 	if ! alive || [ "$(cat "$dir/token")" != "$1" ]; then exit 3; fi
-	cat >"$dir/$2.new" && mv "$dir/$2.new" "$dir/$2"
+	# Several may give it at once; the last one's stays.
+	cat >"$dir/$2.new-$$" && mv "$dir/$2.new-$$" "$dir/$2" && return
+	if [ -d "$dir" ]; then exit 1; fi
+	exit 3 # it was removed meanwhile
 }
 
 umask 077

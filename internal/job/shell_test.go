@@ -102,9 +102,16 @@ exit 7
 	if code, ok := host.ExitCode(Remove(ctx, h, "j", "first")); !ok || code != exitTaken {
 		t.Errorf("a job that runs was removed")
 	}
-	if err := Put(ctx, h, "j", "first", "go", "go on\n"); err != nil {
-		t.Error(err)
+	// Two applies that follow the same job give it the same file at once.
+	var givers sync.WaitGroup
+	for range 8 {
+		givers.Go(func() {
+			if err := Put(ctx, h, "j", "first", "go", "go on\n"); err != nil && !errors.Is(err, ErrGone) {
+				t.Error(err)
+			}
+		})
 	}
+	givers.Wait()
 	s := mustFollow(t, h, "j", "")
 	if s.Phase != Ended || s.Code != 7 || s.Result != "line one\nline two\ngo on\n" || s.Errors != "complaint\n" {
 		t.Errorf("after its end: %+v", s)

@@ -28,20 +28,13 @@ type world struct {
 	web *lab.Host // named "web", once webHost has booted it
 }
 
-// place is where a world is, once the first test that needs one there has booted
-// it.
-type place struct {
-	boot  sync.Once
-	world *world
-	err   error
-}
-
-// places are the worlds that nobody has at this moment. Tests wait for hosts more
-// than they compute, so there are more of them than processors.
-var places = func() chan *place {
-	free := make(chan *place, 3)
+// worlds are those that no test has at this moment; nil is one that is still to be
+// booted. Tests wait for hosts more than they compute, so there are more of them
+// than processors.
+var worlds = func() chan *world {
+	free := make(chan *world, 3)
 	for range cap(free) {
-		free <- new(place)
+		free <- nil
 	}
 	return free
 }()
@@ -119,13 +112,24 @@ func takeWorld(t *testing.T) *world {
 		t.Skip("an acceptance test: TF_ACC=1 runs it")
 	}
 	lab.Require(t)
-	at := <-places
-	t.Cleanup(func() { places <- at })
-	at.boot.Do(func() { at.world, at.err = bootWorld() })
-	if at.err != nil {
-		t.Fatalf("the lab did not start: %v", at.err)
+	w := <-worlds
+	t.Cleanup(func() {
+		// A world in which a test has failed is no longer what the next one expects.
+		if t.Failed() && w != nil {
+			if err := w.lab.Close(); err != nil {
+				t.Error(err)
+			}
+			w = nil
+		}
+		worlds <- w
+	})
+	if w == nil {
+		var err error
+		if w, err = bootWorld(); err != nil {
+			t.Fatalf("the lab did not start: %v", err)
+		}
 	}
-	return at.world
+	return w
 }
 
 // webHost is the new host that nobody has moved in to: nginx runs there, Apache

@@ -16,7 +16,7 @@ status() {
 
 # tell TEXT: beside the log it is for people on this host.
 tell() {
-	echo "$*" >"$job/status.new" && mv "$job/status.new" "$job/status"
+	echo "$*" >"$job/status.new" && mv "$job/status.new" "$job/status" 2>/dev/null # the watcher tells too
 	cp "$job/status" "$state/passes/$id.status" 2>/dev/null
 }
 
@@ -30,7 +30,8 @@ watch() {
 	began=$(date +%s)
 	(
 		trap - EXIT
-		while sleep 3; do
+		# As long as the pass itself is there.
+		while sleep 3 && kill -0 $$ 2>/dev/null; do
 			line=$(so_far "$(date +%s)")
 			if [ -n "$line" ]; then tell "$(cat "$work/phase")$line"; fi
 		done
