@@ -1,14 +1,13 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -109,45 +108,44 @@ func (r contextReader) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-// WriteFile puts a file in place in one step; see Host.
+var writeScript = Script{Name: "host/write.sh", Text: writeText}
+
+// Exit codes of write.sh; see there.
+const exitNoDirectory = 66
+
+// WriteFile puts a file in place in one step; see Host. A command does it, and not
+// SFTP: that would leave half a file behind when this process is killed, and has no
+// way to keep a new file from others until it has its mode.
 func (h *remote) WriteFile(ctx context.Context, name string, content []byte, attr FileAttr) error {
-	return h.fileOp(ctx, "write", name, true, func(c *sftp.Client) error {
-		temp := path.Join(path.Dir(name), ".cutover-"+random())
-		if err := writeTemp(ctx, c, temp, content, attr); err != nil {
-			c.Remove(temp) //nolint:errcheck // best effort; the error that matters is err
-			return err
-		}
-		if err := replace(c, temp, name); err != nil {
-			c.Remove(temp) //nolint:errcheck // as above
-			return err
-		}
-		return nil
-	})
+	write := func() error {
+		_, err := h.Run(ctx, Command{
+			Script: writeScript,
+			Argv: []string{name, ".cutover-" + random(), fmt.Sprintf("%d:%d", attr.UID, attr.GID),
+				fmt.Sprintf("%04o", octal(attr.Mode)), strconv.Itoa(len(content))},
+			Stdin: bytes.NewReader(content),
+		})
+		return err
+	}
+	err := write()
+	var sent *runError
+	if errors.As(err, &sent) && ctx.Err() == nil { // whether it was written is not known
+		err = write()
+	}
+	if code, ok := ExitCode(err); ok && code == exitNoDirectory {
+		return fmt.Errorf("on host %q: unable to write %s: its directory: %w", h.cfg.Name, name, fs.ErrNotExist)
+	}
+	return err
 }
 
-// writeTemp writes a new file. It has its owner and its mode before it has any
-// content, and until then nobody but root may open it.
-func writeTemp(ctx context.Context, c *sftp.Client, temp string, content []byte, attr FileAttr) (err error) {
-	file, err := c.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := file.Chown(attr.UID, attr.GID); err != nil {
-		return fmt.Errorf("giving it to uid %d, gid %d: %w", attr.UID, attr.GID, err)
-	}
-	if err := file.Chmod(attr.Mode & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)); err != nil {
-		return fmt.Errorf("giving it mode %v: %w", attr.Mode, err)
-	}
-	if _, err := io.Copy(file, contextReader{ctx, strings.NewReader(string(content))}); err != nil {
-		return err
-	}
-	if _, ok := c.HasExtension("fsync@openssh.com"); ok { // OpenSSH 6.5 and later
-		if err := file.Sync(); err != nil {
-			return err
+// octal is a mode as chmod takes it.
+func octal(mode fs.FileMode) fs.FileMode {
+	bits := mode & fs.ModePerm
+	for set, bit := range map[fs.FileMode]fs.FileMode{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if mode&set != 0 {
+			bits |= bit
 		}
 	}
-	return ctx.Err()
+	return bits
 }
 
 // replace renames in one step. Plain SFTP renaming refuses where the new path

@@ -2,13 +2,14 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/pkg/sftp"
+	"time"
 )
 
 // inEitherWay runs a test with the program sftp-server, where this machine has it,
@@ -95,40 +96,63 @@ func TestWriteFileLeavesNothingBehindOnFailure(t *testing.T) {
 	}
 }
 
-// Until a new file has its mode, nobody else may be able to open it.
-func TestNewFileIsPrivateFromTheStart(t *testing.T) {
+// A new file is root's alone until it is complete, and one that does not become
+// complete does not stay.
+func TestWriteIsPrivateAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	inEitherWay(t, func(t *testing.T, h Host) {
-		name := filepath.Join(t.TempDir(), "new")
-		err := h.(*remote).fileOp(t.Context(), "open", name, false, func(c *sftp.Client) error {
-			file, err := c.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-			if err == nil {
-				file.Close()
+	for name, whole := range map[string]bool{"whole": true, "broken off": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "a 'file'")
+			if err := os.WriteFile(file, []byte("old"), 0o644); err != nil {
+				t.Fatal(err)
 			}
-			return err
+			cmd := exec.Command("sh", "-c", writeText, "write.sh", file, ".cutover-x", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()), "0644", "6")
+			content, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := content.Write([]byte("new")); err != nil {
+				t.Fatal(err)
+			}
+			var info fs.FileInfo
+			for range 500 {
+				if info, err = os.Stat(filepath.Join(dir, ".cutover-x")); err == nil && info.Size() == 3 {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if err != nil || info.Mode() != 0o600 {
+				t.Errorf("half written it is %v, %v", info, err)
+			}
+			want, wantMode, wantCode := "old", fs.FileMode(0o644), 75
+			if whole {
+				if _, err := content.Write([]byte("er\n")); err != nil {
+					t.Fatal(err)
+				}
+				want, wantCode = "newer\n", 0
+			}
+			content.Close()
+			_ = cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != wantCode {
+				t.Errorf("exit code %d, want %d", code, wantCode)
+			}
+			got, err := os.ReadFile(file)
+			if err != nil || string(got) != want {
+				t.Errorf("it holds %q, %v; want %q", got, err, want)
+			}
+			if info, err := os.Stat(file); err != nil || info.Mode() != wantMode {
+				t.Errorf("%v, %v", info, err)
+			}
+			if left, _ := os.ReadDir(dir); len(left) != 1 {
+				t.Errorf("left behind: %v", left)
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info, err := os.Stat(name); err != nil || info.Mode() != 0o600 {
-			t.Errorf("mode %v, %v", info.Mode(), err)
-		}
-	})
-}
-
-// What is written to a file is no packet, whatever it looks like.
-func TestContentThatLooksLikeAPacket(t *testing.T) {
-	t.Parallel()
-	open := []byte("\x00\x00\x00\x12\x03\x00\x00\x00\x01\x00\x00\x00\x01a\x00\x00\x00\x0a\x00\x00\x00\x00")
-	inEitherWay(t, func(t *testing.T, h Host) {
-		name := filepath.Join(t.TempDir(), "new")
-		if err := h.WriteFile(t.Context(), name, open, FileAttr{Mode: 0o600, UID: os.Getuid(), GID: os.Getgid()}); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := os.ReadFile(name); err != nil || string(got) != string(open) {
-			t.Errorf("%q arrived as %q, %v", open, got, err)
-		}
-	})
+	}
 }
 
 func TestFilesAfterALostConnection(t *testing.T) {

@@ -24,8 +24,8 @@ type Pool struct {
 
 // Stats counts what a pool has asked of its hosts.
 type Stats struct {
-	Commands int64 // calls of Run
-	FileOps  int64 // calls of ReadFile, WriteFile, Rename and Remove
+	Commands int64 // calls of Run and WriteFile
+	FileOps  int64 // calls of ReadFile, Rename and Remove
 }
 
 // NewPool returns a pool of the given hosts. It connects to none of them.

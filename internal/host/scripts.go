@@ -15,6 +15,9 @@ var endScript string
 //go:embed scripts/sftp.sh
 var sftpScript string
 
+//go:embed scripts/write.sh
+var writeText string
+
 //go:embed scripts/streams.sh
 var streamsScript string
 

@@ -87,10 +87,10 @@ func (l *link) openFiles(ctx context.Context) (*fileSession, error) {
 		close(opened.gone)
 	}()
 	stop := context.AfterFunc(ctx, p.close)
-	opened.Client, err = sftp.NewClientPipe(fromHost, &privateFiles{WriteCloser: remotePipe{toHost, func() error {
+	opened.Client, err = sftp.NewClientPipe(fromHost, remotePipe{toHost, func() error {
 		fromHost.Close()
 		return toHost.Close()
-	}}})
+	}})
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
 	}
@@ -135,7 +135,7 @@ func (l *link) openSubsystem(ctx context.Context) (*fileSession, error) {
 		close(opened.gone)
 	}()
 	stop := context.AfterFunc(ctx, release)
-	opened.Client, err = sftp.NewClientPipe(s.ch, &privateFiles{WriteCloser: remotePipe{s.ch, s.ch.Close}})
+	opened.Client, err = sftp.NewClientPipe(s.ch, remotePipe{s.ch, s.ch.Close})
 	if !stop() || err != nil {
 		release()
 		return nil, errors.Join(ctx.Err(), err)
