@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,17 +23,25 @@ type commandLine struct {
 
 func newCommandLine(t *testing.T, config string) *commandLine {
 	t.Helper()
-	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/bin/terraform-provider-cutover", root)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the provider: %v\n%s", err, out)
-	}
-	overrides := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"cutover-dev/cutover\" = %q\n  }\n  direct {}\n}\n", dir+"/bin")
-	c := &commandLine{t, dir}
-	c.write("cli.tfrc", overrides)
+	c := &commandLine{t, t.TempDir()}
 	c.configure(config)
 	return c
 }
+
+// cliConfig is a configuration of the CLI that uses the provider as it is built
+// from this tree, once for all tests.
+var cliConfig = sync.OnceValues(func() (file string, err error) {
+	dir, err := os.MkdirTemp("", "cutover-provider-")
+	if err != nil {
+		return "", err
+	}
+	atEnd(func() error { return os.RemoveAll(dir) })
+	if out, err := exec.Command("go", "build", "-o", dir+"/terraform-provider-cutover", root).CombinedOutput(); err != nil { //nolint:gosec // a test's own
+		return "", fmt.Errorf("building the provider: %w\n%s", err, out)
+	}
+	text := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"cutover-dev/cutover\" = %q\n  }\n  direct {}\n}\n", dir)
+	return dir + "/cli.tfrc", os.WriteFile(dir+"/cli.tfrc", []byte(text), 0o600)
+})
 
 // configure puts another configuration in the place of the one that is there.
 func (c *commandLine) configure(config string) {
@@ -55,9 +64,13 @@ func (c *commandLine) command(args ...string) *exec.Cmd {
 	if terraform == "" {
 		terraform = "terraform"
 	}
+	config, err := cliConfig()
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	cmd := exec.CommandContext(context.Background(), terraform, append(args, "-no-color", "-input=false")...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+c.dir+"/cli.tfrc")
+	cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+config)
 	return cmd
 }
 

@@ -32,17 +32,23 @@ type world struct {
 // booted. Tests wait for hosts more than they compute, so there are more of them
 // than processors.
 var worlds = func() chan *world {
-	free := make(chan *world, 3)
+	free := make(chan *world, 4)
 	for range cap(free) {
 		free <- nil
 	}
 	return free
 }()
 
-// started has a lab's Close for each world that was booted.
-var started struct {
+// ends are what is to be done when all tests are over.
+var ends struct {
 	sync.Mutex
-	closers []func() error
+	all []func() error
+}
+
+func atEnd(end func() error) {
+	ends.Lock()
+	defer ends.Unlock()
+	ends.all = append(ends.all, end)
 }
 
 func bootWorld() (*world, error) {
@@ -54,9 +60,7 @@ func bootWorld() (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	started.Lock()
-	started.closers = append(started.closers, theLab.Close)
-	started.Unlock()
+	atEnd(theLab.Close)
 	w := &world{lab: theLab}
 	var wg sync.WaitGroup
 	var errs [3]error
@@ -79,9 +83,9 @@ func bootWorld() (*world, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, closeLab := range started.closers {
-		if err := closeLab(); err != nil {
-			fmt.Fprintln(os.Stderr, "lab:", err)
+	for _, end := range ends.all {
+		if err := end(); err != nil {
+			fmt.Fprintln(os.Stderr, "after the tests:", err)
 			code = 1
 		}
 	}

@@ -177,8 +177,7 @@ func TestAccLongSyncPassHostileSwaps(t *testing.T) {
 func TestAccSyncPassTwoAtOnce(t *testing.T) {
 	w := labWorld(t)
 	soakWorld(t, w)
-	cli := sync.OnceValues(func() (string, error) { return buildProvider(t.TempDir()) })
-	one, other := newSoak(t, w, 1000, false, cli), newSoak(t, w, 1000, false, cli)
+	one, other := newSoak(t, w, 1000, false), newSoak(t, w, 1000, false)
 	run(t, w.sysv, "sh", "-c", soakTree, "sh", one.source)
 	run(t, w.sysv, "sh", "-c", `mkdir "$1/excluded"`, "sh", one.source)
 	for round := range 2 {

@@ -67,7 +67,6 @@ func TestAccLongSoak(t *testing.T) {
 func soakChains(t *testing.T, calm, rough []uint64) {
 	t.Helper()
 	t.Parallel()
-	cli := sync.OnceValues(func() (string, error) { return buildProvider(t.TempDir()) })
 	// What disturbs one chain disturbs all of its lab. Passes mostly wait for
 	// something: several side by side take little longer than one.
 	for number, seeds := range [][]uint64{calm, rough} {
@@ -93,7 +92,7 @@ func soakChains(t *testing.T, calm, rough []uint64) {
 					turns <- struct{}{}
 					defer func() { <-turns }()
 					t.Run(fmt.Sprint(seed), func(t *testing.T) {
-						newSoak(t, w, seed, number == 1, cli).run()
+						newSoak(t, w, seed, number == 1).run()
 					})
 				})
 			}
@@ -140,7 +139,7 @@ type attempt struct {
 	err  func() error
 }
 
-func newSoak(t *testing.T, w *world, seed uint64, rough bool, cli func() (string, error)) *soak {
+func newSoak(t *testing.T, w *world, seed uint64, rough bool) *soak {
 	t.Helper()
 	s := &soak{
 		T: t, w: w, seed: seed, rough: rough,
@@ -152,7 +151,7 @@ func newSoak(t *testing.T, w *world, seed uint64, rough bool, cli func() (string
 		s.target = fmt.Sprintf("/srv/soak/%d/another tree", seed)
 	}
 	if seed%10 < 3 {
-		s.throughTerraform(cli)
+		s.throughTerraform()
 	} else {
 		s.throughThePackage()
 	}
@@ -204,18 +203,9 @@ func (s *soak) pass(id string) rsyncpass.Pass {
 	return rsyncpass.Pass{ID: id, Paths: []rsyncpass.Path{{Source: s.source, Target: s.target}}, Excludes: []string{"/excluded"}, Delete: "trash", UnknownOwners: "fail"}
 }
 
-// buildProvider builds the provider, and a configuration of the CLI that uses it.
-func buildProvider(dir string) (config string, err error) {
-	if out, err := exec.Command("go", "build", "-o", dir+"/terraform-provider-cutover", root).CombinedOutput(); err != nil { //nolint:gosec // a test's own
-		return "", fmt.Errorf("building the provider: %w\n%s", err, out)
-	}
-	text := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"cutover-dev/cutover\" = %q\n  }\n  direct {}\n}\n", dir)
-	return dir + "/cli.tfrc", os.WriteFile(dir+"/cli.tfrc", []byte(text), 0o600)
-}
-
 // throughTerraform runs passes as terraform apply.
-func (s *soak) throughTerraform(cli func() (string, error)) {
-	config, err := cli()
+func (s *soak) throughTerraform() {
+	config, err := cliConfig()
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func NewTerraform(ctx context.Context, started *lab.Lab, work, config string, mo
 	}
 	mirror := filepath.Join(work, "mirror")
 	built := filepath.Join(mirror, "provider")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", built, ".").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, ".").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build in the root of the project: %w\n%s", err, out)
 	}
 	for _, registry := range []string{"registry.terraform.io", "registry.opentofu.org"} {
