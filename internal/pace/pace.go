@@ -3,6 +3,7 @@
 package pace
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,7 +46,7 @@ func Measure() (time.Duration, float64) {
 	var took []time.Duration
 	for range 40 {
 		began := time.Now()
-		if err := exec.Command("true").Run(); err != nil { // nothing to measure with, as on Windows
+		if err := exec.CommandContext(context.Background(), "true").Run(); err != nil { // nothing to measure with, as on Windows
 			return usual, least
 		}
 		took = append(took, time.Since(began))
