@@ -49,6 +49,11 @@ func TestAccLongBareMachine(t *testing.T) {
 			for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GOFLAGS"} {
 				args = append(args, name+"="+settings[name])
 			}
+			for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+				if value := os.Getenv(name); value != "" {
+					args = append(args, name+"="+value)
+				}
+			}
 			out, err := exec.CommandContext(t.Context(), "unshare", args...).CombinedOutput()
 			t.Logf("%s", out)
 			if err != nil {

@@ -19,7 +19,7 @@
 //   - on [Trixie] doasuser, doas with the password "doasuser-secret", and
 //     doasfree, doas without a password.
 //
-// The package needs root and systemd-nspawn; see [Check] and setup.sh. It
-// imports nothing of this module, and nothing but tests, the demo, benchmarks and
-// its own command may import it.
+// The package needs root and systemd-nspawn; see [Check] and setup.sh. Of this
+// module it imports the pace of the machine alone, and nothing but tests, the demo,
+// benchmarks and its own command may import it.
 package lab

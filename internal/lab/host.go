@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 // Host is a booted host of a lab.
@@ -183,9 +185,9 @@ func (l *Lab) introduce(ctx context.Context, h *Host) error {
 }
 
 // WaitPorts waits until the host accepts connections on all the TCP ports, and
-// in the case of 22 greets as an SSH server, for a minute at most.
+// in the case of 22 greets as an SSH server, for a minute at most, on a slow machine longer.
 func (h *Host) WaitPorts(ctx context.Context, ports ...int) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, pace.Limit(time.Minute))
 	defer cancel()
 	for _, port := range ports {
 		for {
@@ -206,7 +208,7 @@ func (h *Host) WaitPorts(ctx context.Context, ports ...int) error {
 }
 
 func (h *Host) answers(ctx context.Context, port int) error {
-	dialer := net.Dialer{Timeout: 2 * time.Second}
+	dialer := net.Dialer{Timeout: pace.Limit(2 * time.Second)}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(h.Address, strconv.Itoa(port)))
 	if err != nil {
 		return err
@@ -215,7 +217,7 @@ func (h *Host) answers(ctx context.Context, port int) error {
 	if port != 22 {
 		return nil
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(pace.Limit(5 * time.Second))); err != nil {
 		return err
 	}
 	greeting := make([]byte, 4)
@@ -241,7 +243,7 @@ func (h *Host) Reboot(ctx context.Context) error {
 	}
 	// The command may well be killed by what it does.
 	_, rebootErr := h.Run(ctx, "shutdown", "-r", "now")
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, pace.Limit(2*time.Minute))
 	defer cancel()
 	for {
 		if after, err := h.findInit(ctx); err == nil && after != before {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 // process is a process of this machine that cannot be mistaken for a later one
@@ -44,7 +46,7 @@ func (h *Host) findInit(ctx context.Context) (process, error) {
 			return h.init, nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, pace.Limit(30*time.Second))
 	defer cancel()
 	for {
 		if found, ok := h.scanInit(); ok {

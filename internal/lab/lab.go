@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 // stateDir is where labs lie. Its place is fixed, because the numbers given out
@@ -104,7 +106,7 @@ func (l *Lab) Close() error {
 	}
 	l.closed = true
 	// Not the caller's context: a lab is closed above all when that one is over.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(time.Minute))
 	defer cancel()
 	return l.remove(ctx)
 }

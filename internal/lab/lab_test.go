@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 // start makes a lab with hosts "NAME=KIND", booted at once, which ends with
@@ -91,7 +92,7 @@ func TestAccCutAndReboot(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach := func(h *lab.Host) error {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), pace.Limit(time.Second))
 		defer cancel()
 		conn, err := c.Dial(ctx, "tcp", net.JoinHostPort(h.Address, "22"))
 		if err == nil {

@@ -21,7 +21,7 @@ PATH=$PATH:/usr/sbin:/sbin
 # speaks PROGRAM PROTOCOL: what swaks and curl say of themselves.
 speaks() {
 	case $1 in
-	swaks) swaks --support 2>/dev/null | grep -qx "=== $2 supported" ;;
+	swaks) swaks --support 2>/dev/null | grep -Eqx "=== ($2) supported" ;;
 	curl) curl --version | grep -q "^Protocols:.* $2\( \|$\)" ;;
 	esac
 }
@@ -43,7 +43,7 @@ capabilities() {
 	need "reads mail by POP3" curl speaks curl pop3
 	need "lists by FTP" curl speaks curl ftp
 	need "sends mail" swaks speaks swaks "Basic AUTH"
-	need "sends mail over IPv6" "swaks libio-socket-inet6-perl" speaks swaks IPv6
+	need "sends mail over IPv6" "swaks libio-socket-inet6-perl" speaks swaks "IPv6|IPv4/v6 Socket Transport"
 	need "listens on a port" netcat-openbsd nc -h
 	need "lists processes" procps ps -p 1
 	need "loads packet filters" nftables nft --version
@@ -102,8 +102,9 @@ if ! { apt-get -q update && apt-get -q -y --no-install-recommends install $packa
 	cat "$log" >&2
 	exit 1
 fi
+installed=$packages
 look
 if [ -n "$missing" ]; then
-	echo "setup: installed $packages, and this machine still lacks: $missing; see sh internal/lab/setup.sh check" >&2
+	echo "setup: installed $installed, and this machine still lacks: $missing; see sh internal/lab/setup.sh check" >&2
 	exit 1
 fi

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 func TestAccLoginLockLocksOutNobodyWhoMustGetIn(t *testing.T) {
@@ -138,7 +139,7 @@ func TestAccLoginLockEndsWithItsTimeout(t *testing.T) {
 		ProtoV6ProviderFactories: inProcess,
 		Steps: []resource.TestStep{
 			{
-				Config:      lockConfig(w, host, "  users = [\"lisa\"]\n  timeouts = { create = \"15s\" }"),
+				Config:      lockConfig(w, host, fmt.Sprintf("  users = [\"lisa\"]\n  timeouts = { create = %q }", pace.Limit(15*time.Second).Round(time.Second))),
 				ExpectError: regexp.MustCompile(`(?s)Unable to create login lock.*The\s+time\s+allowed\s+for\s+it\s+is\s+over`),
 			},
 			{

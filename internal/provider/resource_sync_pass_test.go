@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 func TestSyncPassRefusesBadInput(t *testing.T) {
@@ -353,7 +354,7 @@ func TestAccSyncPassInterrupted(t *testing.T) {
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{
 				{
-					Config:      passConfig(w, name, "  excludes = [\"*.tmp\", \"/staying\"]\n  bandwidth_limit = 100\n  timeouts = { create = \"8s\" }"),
+					Config:      passConfig(w, name, fmt.Sprintf("  excludes = [\"*.tmp\", \"/staying\"]\n  bandwidth_limit = 50\n  timeouts = { create = %q }", pace.Limit(8*time.Second).Round(time.Second))),
 					ExpectError: regexp.MustCompile(`(?s)was cancelled while it\s+copied.*time allowed for it is over`),
 				},
 				{

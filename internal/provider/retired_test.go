@@ -6,11 +6,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/tfversion"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 // retire says in a configuration that a host is switched off for good.
@@ -125,7 +127,7 @@ func TestAccRetiredHostIsDestroyedWithoutReading(t *testing.T) {
 	run(t, w.sysv, "sh", "-c", "mkdir /srv/retired && head -c 20000000 /dev/urandom >/srv/retired/large")
 	// What stays on a retired host: the account, and the note of who made it.
 	t.Cleanup(func() { run(t, w.sysv, "sh", "-c", "userdel -r mona && rm -r /var/lib/cutover") })
-	config := w.config(`
+	config := w.config(fmt.Sprintf(`
 data "cutover_host" "old" {
   host = "sysv"
 }
@@ -139,11 +141,11 @@ resource "cutover_sync_pass" "pass" {
   from            = "sysv"
   to              = "new"
   paths           = ["/srv/retired"]
-  bandwidth_limit = 200
-  timeouts        = { create = "15s" }
+  bandwidth_limit = 50
+  timeouts        = { create = %q }
   depends_on      = [cutover_host_user.u, data.cutover_host.old]
 }
-`) + requires
+`, pace.Limit(15*time.Second).Round(time.Second))) + requires
 	terraform := newCommandLine(t, config)
 	says := func(out, want string) {
 		t.Helper()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 // The worked example as a user applies it: forwards phase by phase, back a
@@ -27,7 +28,7 @@ func TestAccCutover(t *testing.T) {
 }
 
 func cutover(t *testing.T, kind lab.Kind) {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), pace.Limit(15*time.Minute))
 	defer cancel()
 	started, err := lab.New(ctx, lab.Options{Progress: t.Logf})
 	must(t, err)

@@ -26,7 +26,7 @@ debootstrap --variant=minbase --components="$components" --include=make,git,ca-c
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 
-# How this machine reaches the archive (a proxy, its certificates, clock checks).
+# How this machine reaches Debian's archive and that of Go's modules (a proxy, its certificates, clock checks).
 apt-config dump | grep -E '^Acquire::(https?|Check|Retries|ForceIPv)' >"$root/etc/apt/apt.conf.d/99bare" || true
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp /etc/hosts "$root/etc/hosts"
@@ -34,6 +34,11 @@ cp /etc/hosts "$root/etc/hosts"
 printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 chmod 755 "$root/usr/sbin/policy-rc.d"
 
+mkdir "$root/go"
+if [ -s /etc/ssl/certs/ca-certificates.crt ]; then
+	cp /etc/ssl/certs/ca-certificates.crt "$root/go/certificates.crt"
+	set -- SSL_CERT_FILE=/go/certificates.crt "$@"
+fi
 for shared in "$goroot:/usr/local/go" "$modules:/go/modules" "$builds:/go/builds"; do
 	mkdir -p "$root${shared#*:}"
 	mount --bind "${shared%%:*}" "$root${shared#*:}"

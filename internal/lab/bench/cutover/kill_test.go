@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
 // TestAccKilledCutover kills Terraform and the provider in the middle of the
@@ -53,7 +54,7 @@ func killedCutover(t *testing.T, after time.Duration, whole bool) {
 
 	root, work := "../../../..", t.TempDir()
 	t.Chdir(root)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), pace.Limit(10*time.Minute))
 	defer cancel()
 	h, err := boot(ctx, 0, t.Logf)
 	must(t, err)
