@@ -439,7 +439,8 @@ func (g *guestTest) nothingLeft(t *testing.T) {
 	}
 	ours := regexp.MustCompile(`cutover-|sftp-server|sleep [0-9]`)
 	var left []string
-	for range 50 { // what ran when the line was cut comes to its end
+	// What ran when the line was cut comes to its end.
+	for due := time.Now().Add(pace.Limit(10 * time.Second)); time.Now().Before(due); {
 		processes, err := g.guest.Processes(t.Context())
 		if err != nil {
 			t.Fatal(err)
