@@ -218,52 +218,36 @@ resource "cutover_login_lock" "l" {
 	})
 }
 
-// The machine's address went with what made the machine.
-func TestRetiredHostMayBeUnknown(t *testing.T) {
+// What is known only after apply: the machine's address, which went with what made
+// the machine, and whether it is retired at all.
+func TestRetiredHostAndTheUnknown(t *testing.T) {
 	t.Parallel()
 	needsCLI(t)
-	resource.Test(t, resource.TestCase{
-		IsUnitTest:               true,
-		ProtoV6ProviderFactories: inProcess,
-		TerraformVersionChecks:   []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_4_0)},
-		Steps: []resource.TestStep{{
-			Config: `resource "terraform_data" "machine" {
-  input = "192.0.2.1"
+	for name, c := range map[string]struct{ input, entry, says string }{
+		"its address":       {`"192.0.2.1"`, `retired = true, address = terraform_data.unknown.output`, `host "old" is retired`},
+		"whether it is one": {`true`, `retired = terraform_data.unknown.output`, `its retired is\s+known only after apply`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resource.Test(t, resource.TestCase{
+				IsUnitTest:               true,
+				ProtoV6ProviderFactories: inProcess,
+				TerraformVersionChecks:   []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_4_0)},
+				Steps: []resource.TestStep{{
+					Config: fmt.Sprintf(`resource "terraform_data" "unknown" {
+  input = %s
 }
 provider "cutover" {
-  hosts = { old = { retired = true, address = terraform_data.machine.output } }
+  hosts = { old = { %s } }
 }
 data "cutover_host" "h" {
   host = "old"
-}`,
-			PlanOnly:    true,
-			ExpectError: regexp.MustCompile(`host "old" is retired`),
-		}},
-	})
-}
-
-// Whether a machine is retired may itself be known only after apply.
-func TestRetiredMayBeUnknown(t *testing.T) {
-	t.Parallel()
-	needsCLI(t)
-	resource.Test(t, resource.TestCase{
-		IsUnitTest:               true,
-		ProtoV6ProviderFactories: inProcess,
-		TerraformVersionChecks:   []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_4_0)},
-		Steps: []resource.TestStep{{
-			Config: `resource "terraform_data" "off" {
-  input = true
-}
-provider "cutover" {
-  hosts = { old = { retired = terraform_data.off.output } }
-}
-data "cutover_host" "h" {
-  host = "old"
-}`,
-			PlanOnly:    true,
-			ExpectError: regexp.MustCompile(`its retired is\s+known only after apply`),
-		}},
-	})
+}`, c.input, c.entry),
+					PlanOnly:    true,
+					ExpectError: regexp.MustCompile(c.says),
+				}},
+			})
+		})
+	}
 }
 
 func TestRetiredHostIsNotImportedFrom(t *testing.T) {

@@ -17,10 +17,12 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/pace"
 )
 
-// TestAccKilledCutover kills Terraform and the provider in the middle of the
-// cutover and applies again, while clients write: whatever was acknowledged is on
-// the new host once.
-func TestAccKilledCutover(t *testing.T) { killedCutover(t, longestCutover/2, true) }
+// TestAccKilledCutover kills Terraform and the provider when the final pass
+// begins, with the ports held and the old services stopped, and applies again,
+// while clients write: whatever was acknowledged is on the new host once.
+func TestAccKilledCutover(t *testing.T) {
+	killedCutover(t, killed{begun: "cutover_sync_pass.final[0]: Creating...", whole: true})
+}
 
 // TestAccLongKilledCutover does so at random moments, with the provider and
 // without it. CUTOVER_KILL=SEED repeats a run.
@@ -39,18 +41,18 @@ func TestAccLongKilledCutover(t *testing.T) {
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // not for secrets
-			killedCutover(t, time.Duration(random.Int64N(int64(longestCutover))), random.IntN(2) == 0)
+			killedCutover(t, killed{begun: "Creating...", after: time.Duration(random.Int64N(int64(longestCutover))), whole: random.IntN(2) == 0})
 		})
 	}
 }
 
-func killedCutover(t *testing.T, after time.Duration, whole bool) {
+func killedCutover(t *testing.T, k killed) {
 	t.Helper()
 	if os.Getenv("TF_ACC") == "" {
 		t.Skip("an acceptance test: TF_ACC=1 runs it")
 	}
 	lab.Require(t)
-	t.Logf("Terraform is killed %s after it begins to change something, the provider with it: %t", after.Round(time.Millisecond), whole)
+	t.Logf("Terraform is killed %s after it says %q, the provider with it: %t", k.after.Round(time.Millisecond), k.begun, k.whole)
 
 	root, work := "../../../..", t.TempDir()
 	t.Chdir(root)
@@ -62,7 +64,8 @@ func killedCutover(t *testing.T, after time.Duration, whole bool) {
 	p, err := newProvider(ctx, h, ".", work)
 	must(t, err)
 	must(t, p.prepare(ctx))
-	v, err := h.night(ctx, &killed{provider: p, after: after, whole: whole, log: t.Logf}, t.Logf)
+	k.provider, k.log = p, t.Logf
+	v, err := h.night(ctx, &k, t.Logf)
 	must(t, err)
 	t.Log(v)
 	if v.outcomes[refused] > 0 {
@@ -90,8 +93,9 @@ const longestCutover = 6 * time.Second
 // killed is the provider with a Terraform that is killed in the night.
 type killed struct {
 	*provider
-	after time.Duration
-	whole bool // the provider's process with Terraform's
+	begun string        // what it says when the time begins
+	after time.Duration // at random it may be over before; at once it may not
+	whole bool          // the provider's process with Terraform's
 	log   func(string, ...any)
 }
 
@@ -119,7 +123,7 @@ wait:
 		case err = <-ended:
 			break wait
 		case <-look.C:
-			if said, _ := os.ReadFile(out.Name()); due == nil && bytes.Contains(said, []byte("Creating...")) {
+			if said, _ := os.ReadFile(out.Name()); due == nil && bytes.Contains(said, []byte(k.begun)) {
 				due = time.After(k.after)
 			}
 			continue
@@ -143,6 +147,9 @@ wait:
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != -1) {
 		return fmt.Errorf("it failed by itself: %w", err)
+	}
+	if err == nil && k.after == 0 {
+		return fmt.Errorf("it ended before it was killed: it never said %q", k.begun)
 	}
 	return k.apply(ctx, "cutover")
 }
