@@ -14,13 +14,13 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/provider"
 )
 
-// manyAccounts are forty accounts whose homes have something in common and
+// manyAccounts are accounts whose homes have something in common and
 // something of their own. Terraform reads ten resources at a time: were each ten
-// a round trip, a refresh would take eight.
+// a round trip, a refresh of forty would take eight.
 const manyAccounts = `
 locals {
   on     = %q
-  people = [for n in range(40) : format("load%%03d", n)]
+  people = [for n in range(%d) : format("load%%03d", n)]
 }
 
 resource "cutover_host_user" "people" {
@@ -50,7 +50,12 @@ resource "cutover_home_skeleton" "homes" {
 // same moment.
 const mostRoundTrips = 4
 
-func TestAccRoundTripsDoNotGrowWithUsers(t *testing.T) {
+func TestAccRoundTripsDoNotGrowWithUsers(t *testing.T) { roundTrips(t, 40) }
+
+func TestAccLongRoundTripsDoNotGrowWithUsers(t *testing.T) { roundTrips(t, 100) }
+
+func roundTrips(t *testing.T, users int) {
+	t.Helper()
 	onBothInits(t, func(t *testing.T, w *world, name string, on *lab.Host) {
 		untouched(t, on)
 		var mu sync.Mutex
@@ -62,7 +67,7 @@ func TestAccRoundTripsDoNotGrowWithUsers(t *testing.T) {
 				pools = append(pools, pool)
 			})),
 		}
-		config := w.config(fmt.Sprintf(manyAccounts, name))
+		config := w.config(fmt.Sprintf(manyAccounts, name, users))
 		var from, to int
 		mark := func(at *int) func() {
 			return func() {
@@ -93,7 +98,7 @@ func TestAccRoundTripsDoNotGrowWithUsers(t *testing.T) {
 		for _, pool := range pools[from:to] {
 			stats := pool.Stats()
 			if trips := stats.Commands + stats.FileOps; trips > mostRoundTrips {
-				t.Errorf("a plan of 40 accounts with skeletons took %d round trips, and may take %d", trips, mostRoundTrips)
+				t.Errorf("a plan of %d accounts with skeletons took %d round trips, and may take %d", users, trips, mostRoundTrips)
 			} else if trips > 0 {
 				asked++
 			}
