@@ -135,6 +135,24 @@ func TestCertificate(t *testing.T) {
 	}
 	refuses(t, s.reach(plain), "unable to log in")
 	cfg = s.reach(plain)
+	// Beside a key, as ssh-keygen -s puts it; and in a directory as people name them.
+	cfg.PrivateKey, cfg.Certificate = "", ""
+	cfg.PrivateKeyPath = filepath.Join(t.TempDir(), "My Keys", "id")
+	if err := os.Mkdir(filepath.Dir(cfg.PrivateKeyPath), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, content := range map[string]string{cfg.PrivateKeyPath: plain, cfg.PrivateKeyPath + "-cert.pub": text} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := works(t, cfg); err != nil {
+		t.Error(err)
+	}
+	cfg.Certificate = cfg.PrivateKeyPath + "-cert.pub"
+	if err := works(t, cfg); err != nil {
+		t.Error(err)
+	}
 	cfg.Certificate = string(ssh.MarshalAuthorizedKey(signer.PublicKey()))
 	refuses(t, cfg, "certificate", "plain")
 }

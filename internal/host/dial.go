@@ -85,7 +85,7 @@ func connectOnce(ctx context.Context, t *target) (_ *link, err error) {
 func (t *target) reach(ctx context.Context, before *ssh.Client) (*ssh.Client, ssh.PublicKey, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout(), t.timedOut())
 	defer cancel()
-	tr, err := newTrust(t)
+	tr, err := newTrust(ctx, t)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,7 +94,7 @@ func (t *target) reach(ctx context.Context, before *ssh.Client) (*ssh.Client, ss
 		return nil, nil, err
 	}
 	defer creds.close()
-	conn, err := t.dialTCP(ctx, before)
+	conn, err := t.dial(ctx, before)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,16 +105,35 @@ func (t *target) reach(ctx context.Context, before *ssh.Client) (*ssh.Client, ss
 		err = context.Cause(ctx)
 	}
 	if err != nil {
+		if proxy, ok := conn.(*proxyConn); ok && ctx.Err() == nil {
+			err = proxy.explain(err)
+		}
 		conn.Close()
 		return nil, nil, t.explain(ctx, err, creds)
 	}
 	return ssh.NewClient(sshConn, channels, requests), tr.key, nil
 }
 
-func (t *target) dialTCP(ctx context.Context, before *ssh.Client) (net.Conn, error) {
+// dial opens the connection that SSH is to run on: through the machine before, by
+// the ProxyCommand, or straight.
+func (t *target) dial(ctx context.Context, before *ssh.Client) (net.Conn, error) {
+	if before == nil && t.proxyCommand != "" {
+		conn, err := t.dialProxyCommand()
+		if err != nil {
+			return nil, err // and not a *proxyConn that is nil
+		}
+		return conn, nil
+	}
 	if before == nil {
 		dialer := net.Dialer{KeepAlive: 15 * time.Second}
-		conn, err := dialer.DialContext(ctx, "tcp", t.addr())
+		if t.from != "" {
+			local, err := net.ResolveTCPAddr(t.family, net.JoinHostPort(t.from, "0"))
+			if err != nil {
+				return nil, fmt.Errorf("host %q: BindAddress of ssh_config: %w", t.Name, err)
+			}
+			dialer.LocalAddr = local
+		}
+		conn, err := dialer.DialContext(ctx, t.family, t.addr())
 		if err != nil {
 			return nil, fmt.Errorf("host %q: unable to reach sshd at %s: %w", t.Name, t.addr(), causeOf(ctx, err))
 		}
@@ -211,7 +230,7 @@ func transient(err error) bool {
 		return refused.Reason == ssh.ConnectionFailed
 	}
 	for _, kind := range []error{
-		io.EOF, io.ErrUnexpectedEOF, errConnectTimeout, syscall.ECONNREFUSED, syscall.ECONNRESET,
+		io.EOF, io.ErrUnexpectedEOF, errConnectTimeout, errProxyEnded, syscall.ECONNREFUSED, syscall.ECONNRESET,
 		syscall.ECONNABORTED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ETIMEDOUT, syscall.EPIPE,
 	} {
 		if errors.Is(err, kind) {

@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,9 +94,93 @@ Host *
 		t.Error("not through the jump host")
 	}
 	cfg.SSHConfigPath = writeFile(t, "config", "ProxyJump a\n")
-	refuses(t, cfg, "circle")
-	cfg.SSHConfigPath = writeFile(t, "config", "ProxyCommand nc %h %p\n")
-	refuses(t, cfg, "ProxyCommand", "bastions")
+	refuses(t, cfg, "jumphost loop via a")
+}
+
+// pipe is this program as a ProxyCommand that connects to an address.
+func pipe(t *testing.T, address string) string {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("env CUTOVER_TEST_PIPE=%s %s -test.run=^TestPipe$", address, program)
+}
+
+func TestPipe(t *testing.T) {
+	address := os.Getenv("CUTOVER_TEST_PIPE")
+	if address == "" {
+		return // run by go test, and not as a ProxyCommand
+	}
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pipe:", err)
+		os.Exit(1)
+	}
+	go io.Copy(conn, os.Stdin)
+	io.Copy(os.Stdout, conn)
+	os.Exit(0)
+}
+
+func TestProxyCommand(t *testing.T) {
+	t.Parallel()
+	plain, signer := keyText(t, "")
+	s := (&server{Config: authorize(signer.PublicKey())}).start(t)
+	cfg := s.reach(plain)
+	cfg.Address, cfg.ConnectTimeout = "old.example.net", 2*time.Second // a name that nobody resolves
+	marker := filepath.Join(t.TempDir(), "command")
+	command := func(command string) {
+		cfg.SSHConfigPath = writeFile(t, "config", "ProxyCommand "+command+"\n")
+	}
+	// Its pipe is the connection, the tokens are replaced, and it ends with the connection.
+	command("sh -c 'echo $$ %h %p %r >" + marker + "; " + pipe(t, s.Addr) + "'")
+	pool, h := one(t, cfg)
+	if _, err := h.Run(t.Context(), Exec("true")); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(marker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid, port int
+	var name, login string
+	if _, err := fmt.Sscan(string(text), &pid, &name, &port, &login); err != nil || name != "old.example.net" || port != s.port() || login != "root" {
+		t.Errorf("%s, %v", text, err)
+	}
+	if err := pool.Close(); err != nil {
+		t.Error(err)
+	}
+	for end := time.Now().Add(pace.Limit(5 * time.Second)); syscall.Kill(-pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the ProxyCommand lives on after its connection")
+		}
+	}
+	// The way to a bastion, and from there on.
+	gate := cfg
+	gate.Name, gate.Address = "gate", "gate.example.net"
+	behind := s.reach(plain)
+	behind.Bastions = []Config{gate}
+	if err := works(t, behind); err != nil {
+		t.Error(err)
+	}
+	// What it says is told, but not what it was given: that can hold a password.
+	cfg.SSHConfigPath = writeFile(t, "config", "ProxyCommand sh -c 'echo no way out >&2; exit 3' secret\n")
+	err = works(t, cfg)
+	if err == nil || !strings.Contains(err.Error(), "exit status 3 and said: no way out") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+	command("no-such-program --password secret")
+	if err := refuses(t, cfg, "no-such-program", "exit status 127", "not found"); strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+	command("cat") // answers, but is no sshd
+	if err := works(t, cfg); err == nil || !strings.Contains(err.Error(), "ProxyCommand of ssh_config (cat)") {
+		t.Errorf("got %v", err)
+	}
+	command("sleep 100")
+	if err := works(t, cfg); err == nil || !strings.Contains(err.Error(), "no answer within connect_timeout") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestDialFromTheHost(t *testing.T) {

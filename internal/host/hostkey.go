@@ -1,23 +1,25 @@
 package host
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
 // HostKeyError is a host whose key is not the one that it should have, or is
 // not known at all. Nothing was sent to it, no password and no command.
 type HostKeyError struct {
 	Host    string // Config.Name
-	Changed bool   // another key is known for it
+	Changed bool   // another key is known for it, or this one is refused
+	Revoked bool   // this one is revoked
 	Detail  string
 }
 
@@ -43,7 +45,7 @@ var hostKeyOrder = []string{
 
 // newTrust prepares the check of t's host key: pins alone where there are any,
 // else known_hosts, else (asked for by name) nothing.
-func newTrust(t *target) (*trust, error) {
+func newTrust(ctx context.Context, t *target) (*trust, error) {
 	tr := &trust{algorithms: slices.Clone(hostKeyOrder)}
 	if t.LegacyAlgorithms {
 		tr.algorithms = append(tr.algorithms, ssh.InsecureAlgorithms().HostKeys...)
@@ -57,7 +59,7 @@ func newTrust(t *target) (*trust, error) {
 	case t.InsecureIgnoreHostKey:
 		check = func(string, net.Addr, ssh.PublicKey) error { return nil }
 	default:
-		check, first, err = t.known()
+		check, first, err = t.known(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -73,6 +75,9 @@ func newTrust(t *target) (*trust, error) {
 	}
 	tr.algorithms = order
 	tr.check = func(name string, remote net.Addr, key ssh.PublicKey) error {
+		if err := t.notRevoked(key); err != nil {
+			return err
+		}
 		if err := check(name, remote, key); err != nil {
 			return err
 		}
@@ -118,60 +123,99 @@ func (t *target) pinned() (ssh.HostKeyCallback, []string, error) {
 }
 
 // known is the check against known_hosts.
-func (t *target) known() (ssh.HostKeyCallback, []string, error) {
-	files, done, err := readable(t.knownHosts)
+func (t *target) known(ctx context.Context) (ssh.HostKeyCallback, []string, error) {
+	keys, exact, err := t.knownKeys(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("host %q: unable to read known_hosts: %w", t.Name, err)
 	}
-	defer done()
-	db, err := knownhosts.NewDB(files.paths...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("host %q: unable to read known_hosts: %w", t.Name, err)
-	}
-	name := t.addr()
-	if t.alias != "" {
-		name = net.JoinHostPort(t.alias, "22") // ssh looks an alias up without a port
-	}
-	check := db.HostKeyCallback()
-	return func(_ string, remote net.Addr, key ssh.PublicKey) error {
-		// The name alone counts. Behind a bastion the address is of no use.
-		if _, ok := remote.(*net.TCPAddr); !ok {
-			remote = &net.TCPAddr{IP: net.IPv4zero}
+	return func(_ string, _ net.Addr, key ssh.PublicKey) error {
+		err := t.judge(keys, key)
+		var refused *HostKeyError
+		if err != nil && !exact && (!errors.As(err, &refused) || !refused.Revoked) {
+			return t.unknown(key)
 		}
-		err := check(name, remote, key)
-		var unknown *xknownhosts.KeyError
-		var revoked *xknownhosts.RevokedError
-		switch {
-		case err == nil:
-			return nil
-		case errors.As(err, &revoked):
-			return &HostKeyError{Host: t.Name, Changed: true, Detail: fmt.Sprintf("the host key %s of %s is marked as revoked in %s:%d; do not connect",
-				fingerprint(key), t.addr(), files.original(revoked.Revoked.Filename), revoked.Revoked.Line)}
-		case errors.As(err, &unknown) && len(unknown.Want) > 0:
-			return t.changed(name, key, unknown.Want, files)
-		case errors.As(err, &unknown):
-			return t.unknown(name, key)
-		}
-		return &HostKeyError{Host: t.Name, Changed: true, Detail: fmt.Sprintf("the host key %s of %s is not accepted: %v", fingerprint(key), t.addr(), err)}
-	}, db.HostKeyAlgorithms(name), nil
+		return err
+	}, algorithmsOf(keys), nil
 }
 
-func (t *target) unknown(name string, key ssh.PublicKey) error {
+// judge tells whether the lines about t let its key count.
+func (t *target) judge(keys []knownKey, key ssh.PublicKey) error {
+	shown := []ssh.PublicKey{key, plainKey(key)}
+	cert, _ := key.(*ssh.Certificate)
+	if cert != nil {
+		shown = append(shown, cert.SignatureKey)
+	}
+	for _, known := range keys {
+		if known.marker == markerRevoked && slices.ContainsFunc(shown, func(k ssh.PublicKey) bool { return sameKey(k, known.key) }) {
+			return &HostKeyError{Host: t.Name, Changed: true, Revoked: true, Detail: fmt.Sprintf("the host key %s of %s is marked as revoked in %s:%d; do not connect",
+				fingerprint(key), t.addr(), known.file, known.line)}
+		}
+	}
+	var want []knownKey
+	for _, known := range keys {
+		switch {
+		case known.marker == markerRevoked:
+			continue
+		case known.marker == markerCA && cert != nil && sameKey(known.key, cert.SignatureKey):
+			checker := ssh.CertChecker{IsHostAuthority: func(ssh.PublicKey, string) bool { return true }}
+			if err := checker.CheckHostKey(t.certificateName(), &net.TCPAddr{}, cert); err != nil {
+				return &HostKeyError{Host: t.Name, Changed: true, Detail: fmt.Sprintf(
+					"the host certificate %q of %s is signed by the CA of %s:%d, but is not accepted: %v", cert.KeyId, t.addr(), known.file, known.line, err)}
+			}
+			return nil
+		case known.marker == "" && sameKey(known.key, plainKey(key)):
+			return nil
+		}
+		want = append(want, known)
+	}
+	if len(want) > 0 {
+		return t.changed(key, want)
+	}
+	return t.unknown(key)
+}
+
+// algorithmsOf are the host key algorithms for which something is known.
+func algorithmsOf(keys []knownKey) []string {
+	var algorithms []string
+	for _, known := range keys {
+		switch {
+		case known.marker == markerRevoked:
+		case known.marker == markerCA: // the type of the CA's key says nothing about the host's
+			algorithms = append(algorithms, slices.DeleteFunc(slices.Clone(hostKeyOrder), func(a string) bool { return !strings.Contains(a, "-cert-") })...)
+		case known.key.Type() == ssh.KeyAlgoRSA:
+			algorithms = append(algorithms, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA)
+		default:
+			algorithms = append(algorithms, known.key.Type())
+		}
+	}
+	return algorithms
+}
+
+func (t *target) unknown(key ssh.PublicKey) error {
 	file := "known_hosts"
 	if len(t.knownHosts) > 0 {
 		file = t.knownHosts[0]
 	}
 	return &HostKeyError{Host: t.Name, Detail: fmt.Sprintf(
 		"the host key of %s is not known.\nIt showed: %s\nCompare that with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console first. If they agree, add this line to %s:\n  %s\nor set, in the provider's block:\n  host_key = [%q]",
-		t.addr(), fingerprint(key), keyFileKind(key), file, knownhosts.Line([]string{name}, plainKey(key)), authorizedForm(key))}
+		t.addr(), fingerprint(key), keyFileKind(key), file, t.knownLine(key), authorizedForm(key))}
 }
 
-func (t *target) changed(name string, key ssh.PublicKey, want []xknownhosts.KnownKey, files knownFiles) error {
+// knownLine is the line of known_hosts that makes a key known.
+func (t *target) knownLine(key ssh.PublicKey) string {
+	return t.knownName() + " " + authorizedForm(key)
+}
+
+func (t *target) changed(key ssh.PublicKey, want []knownKey) error {
 	var old []string
 	same := false
 	for _, known := range want {
-		same = same || known.Key.Type() == key.Type()
-		old = append(old, fmt.Sprintf("%s:%d has %s", files.original(known.Filename), known.Line, fingerprint(known.Key)))
+		same = same || known.key.Type() == key.Type()
+		what := "has"
+		if known.marker == markerCA {
+			what = "has the CA"
+		}
+		old = append(old, fmt.Sprintf("%s:%d %s %s", known.file, known.line, what, fingerprint(known.key)))
 	}
 	what := "THE HOST KEY HAS CHANGED."
 	if !same {
@@ -180,7 +224,7 @@ func (t *target) changed(name string, key ssh.PublicKey, want []xknownhosts.Know
 	return &HostKeyError{Host: t.Name, Changed: true, Detail: fmt.Sprintf(
 		"%s %s showed %s, but\n  %s\nEither the machine was installed anew, or somebody stands in between and listens. Nothing was sent. "+
 			"Compare with `ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub` on the host's console, and only if they agree replace the old line by:\n  %s",
-		what, t.addr(), fingerprint(key), strings.Join(old, "\n  "), keyFileKind(key), knownhosts.Line([]string{name}, plainKey(key)))}
+		what, t.addr(), fingerprint(key), strings.Join(old, "\n  "), keyFileKind(key), t.knownLine(key))}
 }
 
 func plainKey(key ssh.PublicKey) ssh.PublicKey {
@@ -203,58 +247,64 @@ func keyFileKind(key ssh.PublicKey) string {
 	return "ed25519"
 }
 
-// knownFiles are known_hosts files as the library can read them.
-type knownFiles struct {
-	paths []string
-	of    map[string]string // copy -> original
-}
-
-func (k knownFiles) original(path string) string {
-	if original, ok := k.of[path]; ok {
-		return original
-	}
-	return path
-}
-
-// readable leaves out files that are not there, and takes, where a file has a
-// line that the library cannot read (a key of SSH 1, say, or a mistyped line),
-// a copy with such lines empty: ssh skips them, and one line of twenty years
-// ago must not bar the way to every host. done removes the copies.
-func readable(paths []string) (files knownFiles, done func(), err error) {
-	files.of = map[string]string{}
-	done = func() {
-		for path := range files.of {
-			os.Remove(path)
+// notRevoked tells whether the key is in a file of RevokedHostKeys of ssh_config: a
+// list of public keys, or what ssh-keygen -k makes. A file that cannot be read refuses
+// every key, as with ssh.
+func (t *target) notRevoked(key ssh.PublicKey) error {
+	for _, file := range t.revokedKeys {
+		if reason := revokedIn(file, key); reason != "" {
+			return &HostKeyError{Host: t.Name, Changed: true, Revoked: true, Detail: fmt.Sprintf(
+				"the host key %s of %s is refused: RevokedHostKeys of ssh_config names %s, %s", fingerprint(key), t.addr(), file, reason)}
 		}
 	}
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return files, done, err
-		}
-		if _, err := xknownhosts.New(path); err == nil {
-			files.paths = append(files.paths, path)
-			continue
-		}
-		lines := strings.Split(string(text), "\n")
-		for i, line := range lines {
-			if _, _, _, _, _, err := ssh.ParseKnownHosts([]byte(line + "\n")); err != nil {
-				lines[i] = ""
+	return nil
+}
+
+// revokedIn says why a file of revoked keys refuses a key, or "".
+func revokedIn(file string, key ssh.PublicKey) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Sprintf("which cannot be read: %v", err)
+	}
+	keys := []ssh.PublicKey{plainKey(key)}
+	if cert, ok := key.(*ssh.Certificate); ok {
+		keys = append(keys, cert.SignatureKey, cert)
+	}
+	if bytes.HasPrefix(text, []byte("SSHKRL\n\x00")) { // PROTOCOL.krl of OpenSSH
+		for _, key := range keys {
+			if said, err := askKRL(file, key); err != nil {
+				return "of which ssh-keygen -Q says: " + or(said, err.Error())
 			}
 		}
-		copied, err := os.CreateTemp("", "cutover-known-hosts-")
-		if err != nil {
-			return files, done, err
-		}
-		files.of[copied.Name()] = path
-		_, err = copied.WriteString(strings.Join(lines, "\n"))
-		if err = errors.Join(err, copied.Close()); err != nil {
-			return files, done, err
-		}
-		files.paths = append(files.paths, copied.Name())
+		return ""
 	}
-	return files, done, nil
+	for i, line := range strings.Split(string(text), "\n") {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		revoked, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return fmt.Sprintf("line %d of which is no public key", i+1) // what it means to revoke is not known
+		}
+		if slices.ContainsFunc(keys, func(k ssh.PublicKey) bool { return sameKey(k, revoked) }) {
+			return fmt.Sprintf("which has it in line %d", i+1)
+		}
+	}
+	return ""
+}
+
+// askKRL asks ssh-keygen, which ends in another code than 0 if a key is revoked, or
+// if it cannot tell.
+func askKRL(krl string, key ssh.PublicKey) (said string, err error) {
+	file, err := os.CreateTemp("", "cutover-host-key-")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(file.Name())
+	_, err = file.Write(ssh.MarshalAuthorizedKey(key))
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", err
+	}
+	text, err := exec.Command("ssh-keygen", "-Q", "-f", krl, file.Name()).CombinedOutput()
+	return strings.TrimSpace(string(text)), err
 }

@@ -40,13 +40,25 @@ func parseKey(text []byte, passphrase string) (ssh.Signer, error) {
 
 // parseCertificate reads an OpenSSH user certificate, its text or its file.
 func parseCertificate(textOrPath string) (*ssh.Certificate, error) {
-	text := []byte(textOrPath)
-	if !strings.Contains(strings.TrimSpace(textOrPath), " ") {
-		var err error
-		if text, err = os.ReadFile(textOrPath); err != nil {
-			return nil, err
-		}
+	if strings.Contains(textOrPath, keyMark) {
+		return decodeCertificate([]byte(textOrPath))
 	}
+	return readCertificate(inHome(textOrPath))
+}
+
+// keyMark is in the text of each key and certificate, after its type: base64 of
+// the type's length. It is in no sensible path.
+const keyMark = " AAAA"
+
+func readCertificate(path string) (*ssh.Certificate, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return decodeCertificate(text)
+}
+
+func decodeCertificate(text []byte) (*ssh.Certificate, error) {
 	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
 	if err != nil {
 		return nil, errors.New("no OpenSSH certificate such as \"ssh-ed25519-cert-v01@openssh.com AAAA…\"")
@@ -141,13 +153,13 @@ func (t *target) readCertificates(c *keyFiles) ([]*ssh.Certificate, error) {
 		certs = append(certs, cert)
 	}
 	files := t.certificates
-	for _, path := range append([]string{t.PrivateKeyPath}, t.identities...) {
+	for _, path := range append([]string{inHome(t.PrivateKeyPath)}, t.identities...) {
 		if path != "" { // ssh looks for a certificate beside each key
-			files = append(files, t.home(path)+"-cert.pub")
+			files = append(files, path+"-cert.pub")
 		}
 	}
 	for _, path := range files {
-		cert, err := parseCertificate(path)
+		cert, err := readCertificate(path)
 		if err == nil {
 			certs = append(certs, cert)
 		} else if !errors.Is(err, os.ErrNotExist) {
@@ -157,19 +169,11 @@ func (t *target) readCertificates(c *keyFiles) ([]*ssh.Certificate, error) {
 	return certs, nil
 }
 
-func (t *target) home(path string) string {
-	local, err := localUser()
-	if err != nil {
-		return path
-	}
-	return t.expand(path, t.host, local)
-}
-
 // givenKey is the key of the options; that it cannot be used is an error.
 func (t *target) givenKey() ([]identity, error) {
 	text, attribute, origin := []byte(t.PrivateKey), "private_key", "private_key"
 	if t.PrivateKeyPath != "" {
-		path := t.home(t.PrivateKeyPath)
+		path := inHome(t.PrivateKeyPath)
 		attribute, origin = "private_key_path", "private_key_path "+path
 		var err error
 		if text, err = os.ReadFile(path); err != nil {

@@ -113,7 +113,7 @@ func (h *remote) connected(ctx context.Context) (*link, error) {
 	if l != nil && !l.lost() {
 		return l, nil
 	}
-	t, err := resolve(h.cfg)
+	t, err := resolve(ctx, h.cfg)
 	if err != nil {
 		return nil, &connectError{err}
 	}

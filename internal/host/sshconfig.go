@@ -1,249 +1,242 @@
 package host
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/kevinburke/ssh_config"
+	"sync"
+	"time"
 )
 
-// target is one machine to connect to: a Config with ssh_config and ssh's
-// defaults filled in.
-type target struct {
-	Config
-	host           string   // to dial: ssh_config's HostName, else the address
-	port           string   // to dial
-	login          string   // user name
-	alias          string   // as which known_hosts knows it, without a port; "" is host and port
-	identities     []string // files of private keys, of ssh_config or ssh's default ones
-	defaults       bool     // whether identities are ssh's default ones
-	certificates   []string // files, of ssh_config
-	identitiesOnly bool     // whether the agent may offer only keys of identities
-	agentSocket    string   // "" where there is none
-	knownHosts     []string // files
-	proxyCommand   string
-	via            []*target // bastions, in order
-	keys           keyFiles  // set by readKeys
-}
+// settings are what ssh_config says about one host: the values of each keyword,
+// which is in lower case, in the order in which they count.
+type settings map[string][]string
 
-func (t *target) addr() string { return net.JoinHostPort(t.host, t.port) }
-
-// maxJumps ends a ProxyJump that leads back to itself.
-const maxJumps = 16
-
-// resolve fills in what c leaves open from ssh_config and ssh's defaults.
-func resolve(c Config) (*target, error) { return resolveJump(c, 0) }
-
-func resolveJump(c Config, depth int) (*target, error) {
-	if depth > maxJumps {
-		return nil, fmt.Errorf("host %q: ProxyJump of ssh_config leads through more than %d hosts, or in a circle", c.Name, maxJumps)
-	}
-	alias := c.Address
-	if alias == "" {
-		alias = c.Name
-	}
-	local, err := localUser()
-	if err != nil {
-		return nil, fmt.Errorf("host %q: %w", c.Name, err)
-	}
-	conf, err := readSSHConfig(c.SSHConfigPath, sshConfigQuery{alias: alias, user: c.User, local: local})
-	if err != nil {
-		return nil, fmt.Errorf("host %q: unable to read ssh_config: %w", c.Name, err)
-	}
-	t := &target{Config: c, host: alias, port: "22", login: local.Username, agentSocket: os.Getenv("SSH_AUTH_SOCK")}
-	if i := strings.LastIndexByte(t.login, '\\'); i >= 0 { // DOMAIN\user of Windows
-		t.login = t.login[i+1:]
-	}
-	if v := conf.get("HostName"); v != "" {
-		t.host = strings.ReplaceAll(v, "%h", alias)
-	}
-	t.host = strings.Trim(t.host, "[]") // an IPv6 address as in a URL
-	if v := conf.get("User"); v != "" {
-		t.login = v
-	}
-	if c.User != "" {
-		t.login = c.User
-	}
-	if v := conf.get("Port"); v != "" {
-		t.port = v
-	}
-	if c.Port != 0 {
-		t.port = strconv.Itoa(c.Port)
-	}
-	t.alias = conf.get("HostKeyAlias")
-	t.identitiesOnly = strings.EqualFold(conf.get("IdentitiesOnly"), "yes")
-	expand := func(words []string) []string {
-		var paths []string
-		for _, word := range words {
-			paths = append(paths, t.expand(word, alias, local))
-		}
-		return paths
-	}
-	t.identities = expand(conf.all("IdentityFile"))
-	if len(t.identities) == 0 {
-		t.defaults = true
-		t.identities = expand([]string{"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"})
-	}
-	t.certificates = expand(conf.all("CertificateFile"))
-	if c.KnownHostsPath != "" {
-		t.knownHosts = expand([]string{c.KnownHostsPath})
-	} else {
-		t.knownHosts = expand(words(conf.get("UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2"))
-		t.knownHosts = append(t.knownHosts, expand(words(conf.get("GlobalKnownHostsFile"), "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"))...)
-	}
-	switch v := conf.get("IdentityAgent"); {
-	case v == "" || v == "SSH_AUTH_SOCK":
-	case strings.EqualFold(v, "none"):
-		t.agentSocket = ""
-	case strings.HasPrefix(v, "$"):
-		t.agentSocket = os.Getenv(strings.Trim(v[1:], "{}"))
-	default:
-		t.agentSocket = t.expand(v, alias, local)
-	}
-	return t, t.route(conf, depth)
-}
-
-// route sets the bastions.
-func (t *target) route(conf sshConfig, depth int) error {
-	jumps := t.Bastions
-	if len(jumps) == 0 {
-		jump := conf.get("ProxyJump")
-		if jump == "" || strings.EqualFold(jump, "none") {
-			if v := conf.get("ProxyCommand"); !strings.EqualFold(v, "none") {
-				t.proxyCommand = v
-			}
-			return t.refuseProxyCommand()
-		}
-		for _, hop := range strings.Split(jump, ",") {
-			c, err := parseJump(strings.TrimSpace(hop))
-			if err != nil {
-				return fmt.Errorf("host %q: ProxyJump of ssh_config: %w", t.Name, err)
-			}
-			c.SSHConfigPath, c.ConnectTimeout, c.KeepaliveInterval, c.Log = t.SSHConfigPath, t.ConnectTimeout, t.KeepaliveInterval, t.Log
-			jumps = append(jumps, c)
-		}
-	}
-	for i, jump := range jumps {
-		hop, err := resolveJump(jump, depth+1)
-		if err != nil {
-			return err
-		}
-		if i == 0 { // what stands before the first hop is the hop's own affair, as with ssh -J
-			t.via = append(t.via, hop.via...)
-		}
-		t.via = append(t.via, hop)
-	}
-	return nil
-}
-
-func (t *target) refuseProxyCommand() error {
-	if t.proxyCommand == "" {
-		return nil
-	}
-	return fmt.Errorf("host %q: ssh_config reaches it through a ProxyCommand (%s), which is not supported; name the hosts on the way in bastions, or in ProxyJump", t.Name, t.proxyCommand)
-}
-
-// parseJump reads one hop of ProxyJump: [user@]host[:port] or ssh://….
-func parseJump(hop string) (Config, error) {
-	rest := strings.TrimSuffix(strings.TrimPrefix(hop, "ssh://"), "/")
-	var c Config
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		c.User, rest = rest[:i], rest[i+1:]
-	}
-	if h, p, err := net.SplitHostPort(rest); err == nil {
-		port, err := strconv.Atoi(p)
-		if err != nil {
-			return c, fmt.Errorf("%q has no numeric port", hop)
-		}
-		rest, c.Port = h, port
-	}
-	c.Name, c.Address = hop, rest
-	return c, c.Validate()
-}
-
-// expand replaces ~ and the tokens that ssh_config(5) gives for file names.
-func (t *target) expand(path, alias string, local *user.User) string {
-	if path == "~" || strings.HasPrefix(path, "~/") {
-		path = filepath.Join(local.HomeDir, path[1:])
-	}
-	return strings.NewReplacer("%%", "%", "%d", local.HomeDir, "%h", t.host, "%n", alias,
-		"%p", t.port, "%r", t.login, "%u", local.Username, "%i", local.Uid).Replace(path)
-}
-
-// localUser prefers $HOME over the passwd entry for the home, as shells do.
-func localUser() (*user.User, error) {
-	local, err := user.Current()
-	if err != nil {
-		return nil, fmt.Errorf("unable to tell who runs this: %w", err)
-	}
-	who := *local
-	if home, err := os.UserHomeDir(); err == nil {
-		who.HomeDir = home
-	}
-	return &who, nil
-}
-
-func words(value, or string) []string {
-	if value == "" {
-		value = or
-	}
-	if strings.EqualFold(value, "none") {
-		return nil
-	}
-	return strings.Fields(strings.ReplaceAll(value, `"`, ""))
-}
-
-// sshConfig holds the settings that apply to one host, most significant first.
-type sshConfig []*ssh_config.Config
-
-func (s sshConfig) all(key string) (values []string) {
-	for _, conf := range s {
-		if found, err := conf.GetAll("", key); err == nil {
-			values = append(values, found...)
-		}
-	}
-	return values
-}
-
-func (s sshConfig) get(key string) string {
-	if values := s.all(key); len(values) > 0 {
+// get returns the value that counts, or "".
+func (s settings) get(keyword string) string {
+	if values := s[keyword]; len(values) > 0 {
 		return values[0]
 	}
 	return ""
 }
 
-// readSSHConfig reads path, or ssh's own files where it is "".
-func readSSHConfig(path string, query sshConfigQuery) (sshConfig, error) {
-	paths := []string{path}
-	switch path {
-	case "none":
+// question asks what ssh_config says about one host.
+type question struct {
+	path   string // the file; "" is ssh's own files
+	alias  string // as the user names the host
+	user   string // login that is given already; ""
+	port   int    // port that is given already; 0
+	keyed  bool   // whether a key is given already: ssh's default ones do not count then
+	direct bool   // whether the way to the host is given already: no ProxyJump and no ProxyCommand
+}
+
+// readSSHConfig returns what ssh says about a host. Ssh knows its files best:
+// Match exec, Include, canonical names and its rules of quoting. Only where there
+// is no ssh, sshConfigByLibrary reads them.
+func readSSHConfig(ctx context.Context, q question) (settings, error) {
+	if q.path == "none" {
 		return nil, nil
-	case "":
-		paths = []string{filepath.Join(query.local.HomeDir, ".ssh", "config"), "/etc/ssh/ssh_config"}
 	}
-	var conf sshConfig
-	for _, file := range paths {
-		if strings.HasPrefix(file, "~/") {
-			file = filepath.Join(query.local.HomeDir, file[1:])
+	q.path = inHome(q.path)
+	if openSSH() == nil {
+		return q.byLibrary()
+	}
+	return q.bySSH(ctx)
+}
+
+// openSSH returns what is the same for each host, or nil where there is no ssh to
+// be asked: OpenSSH has ssh -G since 6.8, and another program by that name
+// would take -G for something else, and might connect.
+var openSSH = sync.OnceValue(func() *sshProgram {
+	path, err := exec.LookPath("ssh")
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), defaultTimeout)
+	defer cancel()
+	version, err := exec.CommandContext(ctx, path, "-V").CombinedOutput()
+	if found := openSSHVersion.FindSubmatch(version); err != nil || found == nil || !answersG(found) {
+		return nil
+	}
+	program := &sshProgram{path: path}
+	plain, err := program.ask(ctx, "-F", "none", "localhost")
+	if err != nil {
+		return nil
+	}
+	program.identities = plain["identityfile"]
+	return program
+})
+
+// openSSHVersion matches the number in what ssh -V prints, such as
+// "OpenSSH_9.2p1 Debian-2" or "OpenSSH_for_Windows_9.5p1".
+var openSSHVersion = regexp.MustCompile(`OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)`)
+
+func answersG(version [][]byte) bool {
+	major, _ := strconv.Atoi(string(version[1]))
+	minor, _ := strconv.Atoi(string(version[2]))
+	return major > 6 || major == 6 && minor >= 8
+}
+
+type sshProgram struct {
+	path       string
+	identities []string // IdentityFile where no file says any
+}
+
+// ask runs ssh -G, which prints the settings of a host and connects to nothing.
+func (p *sshProgram) ask(ctx context.Context, args ...string) (settings, error) {
+	command := exec.CommandContext(ctx, p.path, append([]string{"-G", "-T"}, args...)...)
+	var out, said bytes.Buffer
+	command.Stdout, command.Stderr = &out, &said
+	command.WaitDelay = time.Second // a command of Match exec may live on
+	if err := command.Run(); err != nil {
+		return nil, fmt.Errorf("ssh -G says: %s (%w)", said.String(), causeOf(ctx, err))
+	}
+	found := settings{}
+	for line := range strings.Lines(out.String()) {
+		keyword, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		found[keyword] = append(found[keyword], value)
+	}
+	if found.get("hostname") == "" {
+		return nil, fmt.Errorf("ssh -G gives no hostname, but: %.200s", out.String())
+	}
+	return found, nil
+}
+
+// bySSH asks ssh.
+func (q question) bySSH(ctx context.Context) (settings, error) {
+	var args []string
+	add := func(when bool, words ...string) {
+		if when {
+			args = append(args, words...)
 		}
-		lines, err := query.applying(file)
-		if errors.Is(err, os.ErrNotExist) && path == "" {
+	}
+	add(q.path != "", "-F", q.path)
+	add(q.user != "", "-l", q.user)
+	add(q.port != 0, "-p", strconv.Itoa(q.port))
+	add(q.direct, "-o", "ProxyCommand=none")
+	add(q.keyed, "-o", "IdentityFile=given")
+	add(true, "--", q.alias)
+	found, err := openSSH().ask(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	switch identities := found["identityfile"]; {
+	case q.keyed && len(identities) > 0:
+		found["identityfile"] = identities[1:] // without the given one
+	case slices.Equal(identities, openSSH().identities):
+		delete(found, "identityfile")
+	}
+	if strings.EqualFold(found.get("proxyusefdpass"), "yes") {
+		return nil, errors.New("ProxyUseFdpass hands over a socket, which only ssh itself can take; leave it out")
+	}
+	for _, keyword := range []string{"userknownhostsfile", "globalknownhostsfile", "revokedhostkeys"} {
+		found[keyword] = separateFiles(found.get(keyword))
+	}
+	return found, q.expand(ctx, found, args)
+}
+
+// fileKeywords are the keywords whose values are names of files, with ~ and tokens.
+var fileKeywords = []string{"identityfile", "certificatefile", "identityagent", "revokedhostkeys", "userknownhostsfile", "globalknownhostsfile"}
+
+// expand replaces ~, tokens such as %h, and ${VARIABLE} in names of files. Ssh -G
+// leaves most of them as they are, but expands a ControlPath, by the same rules.
+func (q question) expand(ctx context.Context, found settings, args []string) error {
+	var open []*string
+	for _, keyword := range fileKeywords {
+		for i, path := range found[keyword] {
+			found[keyword][i] = inSSHHome(path)
+			if strings.Contains(path, "%") || strings.Contains(path, "${") {
+				open = append(open, &found[keyword][i])
+			}
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	const separator = "\x1f" // in no name of a file
+	var paths []string
+	for _, path := range open {
+		paths = append(paths, *path)
+	}
+	quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(strings.Join(paths, separator)) + `"`
+	answer, err := openSSH().ask(ctx, slices.Concat([]string{"-o", "ControlPath=" + quoted}, args)...)
+	if err != nil {
+		return err
+	}
+	expanded := strings.Split(answer.get("controlpath"), separator)
+	if len(expanded) != len(open) {
+		return fmt.Errorf("ssh -G does not expand %s", strings.Join(paths, " "))
+	}
+	for i, path := range open {
+		*path = expanded[i]
+	}
+	return nil
+}
+
+// separateFiles separates the files of a UserKnownHostsFile, which ssh -G prints
+// with blanks between them and without quotes. They are absolute, ~ being
+// expanded; a part that is none belongs to the name before, unless its words are
+// files and it is not.
+func separateFiles(printed string) []string {
+	var files []string
+	for _, word := range strings.Split(printed, " ") {
+		if len(files) > 0 && !filepath.IsAbs(word) && !strings.HasPrefix(word, "~") {
+			files[len(files)-1] += " " + word
 			continue
 		}
-		if err != nil {
-			return nil, err
-		}
-		one, err := ssh_config.DecodeBytes([]byte(strings.Join(lines, "\n") + "\n"))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		conf = append(conf, one)
+		files = append(files, word)
 	}
-	return conf, nil
+	var separate []string
+	for _, file := range files {
+		words := strings.Fields(file)
+		if !isFile(file) && slices.ContainsFunc(words, isFile) {
+			separate = append(separate, words...)
+			continue
+		}
+		separate = append(separate, file)
+	}
+	if len(separate) == 1 && (separate[0] == "" || strings.EqualFold(separate[0], "none")) {
+		return nil
+	}
+	return separate
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+// inHome replaces a leading ~ by $HOME, as shells do.
+func inHome(path string) string {
+	if path == "~" || strings.HasPrefix(path, "~/") {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, path[1:])
+		}
+	}
+	return path
+}
+
+// inSSHHome replaces a leading ~ or ~user as ssh does: by the home of passwd.
+func inSSHHome(path string) string {
+	if !strings.HasPrefix(path, "~") {
+		return path
+	}
+	name, rest, _ := strings.Cut(path[1:], "/")
+	who, err := user.Current()
+	if name != "" {
+		who, err = user.Lookup(name)
+	}
+	if err != nil {
+		return path
+	}
+	return filepath.Join(who.HomeDir, rest)
 }

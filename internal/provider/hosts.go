@@ -146,7 +146,7 @@ func hostsAttribute() schema.Attribute {
 			"address": schema.StringAttribute{Optional: true, MarkdownDescription: "Host name, IP address, or an alias of the ssh_config. Default: the host's name in this map."},
 			"port": schema.Int64Attribute{Optional: true, MarkdownDescription: "Port of its sshd. Default: what the ssh_config says, else 22.",
 				Validators: []validator.Int64{int64validator.Between(1, 65535)}},
-			"user":                   schema.StringAttribute{Optional: true, MarkdownDescription: "Login. Default: what the ssh_config says, else `root`."},
+			"user":                   schema.StringAttribute{Optional: true, MarkdownDescription: "Login. Default: what the ssh_config says, else your own user name on this machine, as with `ssh`."},
 			"private_key":            schema.StringAttribute{Optional: true, Sensitive: true, MarkdownDescription: "Private key, as text in OpenSSH or PEM form."},
 			"private_key_path":       schema.StringAttribute{Optional: true, MarkdownDescription: "File with the private key; `~` is your home."},
 			"private_key_passphrase": schema.StringAttribute{Optional: true, Sensitive: true, MarkdownDescription: "Passphrase of an encrypted private key."},
@@ -156,11 +156,11 @@ func hostsAttribute() schema.Attribute {
 			"host_key": schema.ListAttribute{Optional: true, ElementType: types.StringType,
 				MarkdownDescription: "The host's public keys (`\"ssh-ed25519 AAAA…\"`), instead of known_hosts: nothing else is then believed.",
 				Validators:          []validator.List{listvalidator.SizeAtLeast(1)}},
-			"known_hosts_path": schema.StringAttribute{Optional: true, MarkdownDescription: "File of known host keys, hashed entries and `@cert-authority` lines included. Default: `~/.ssh/known_hosts` and `/etc/ssh/ssh_known_hosts`."},
+			"known_hosts_path": schema.StringAttribute{Optional: true, MarkdownDescription: "File of known host keys, hashed entries and `@cert-authority` lines included. A line that cannot be read is skipped, and named in the log at level `DEBUG`. Default: what the ssh_config says, else `~/.ssh/known_hosts` and `/etc/ssh/ssh_known_hosts`."},
 			"insecure_ignore_host_key": schema.BoolAttribute{Optional: true,
 				MarkdownDescription: "**Dangerous.** Accepts any host key, so anybody on the way can be the host and get all that is sent to it. For throw-away machines only."},
 			"bastions": schema.ListAttribute{Optional: true, ElementType: types.StringType,
-				MarkdownDescription: "Names of other hosts of this map to go through, in order, the first being the nearest to you. Default: `ProxyJump` of the ssh_config."},
+				MarkdownDescription: "Names of other hosts of this map to go through, in order, the first being the nearest to you. Default: `ProxyJump` or `ProxyCommand` of the ssh_config."},
 			"become": schema.SingleNestedAttribute{Optional: true, MarkdownDescription: "How to get root's rights where the login is another.",
 				Attributes: map[string]schema.Attribute{
 					"method": schema.StringAttribute{Optional: true, MarkdownDescription: "`sudo` or `doas`. Default: `sudo`.",
@@ -172,7 +172,8 @@ func hostsAttribute() schema.Attribute {
 				Validators: []validator.String{duration{}}},
 			"keepalive_interval": schema.StringAttribute{Optional: true, MarkdownDescription: "How often to ask a silent host whether it is still there; after three questions without an answer the connection is given up. Default: `15s`.",
 				Validators: []validator.String{duration{}}},
-			"ssh_config_path": schema.StringAttribute{Optional: true, MarkdownDescription: "The ssh_config to read, or `none`. Default: `~/.ssh/config` and `/etc/ssh/ssh_config`."},
+			"ssh_config_path": schema.StringAttribute{Optional: true, MarkdownDescription: "The ssh_config to read, or `none`. Default: `~/.ssh/config` and `/etc/ssh/ssh_config`. `ssh -G` reads it, so `Match`, `Include` and `ProxyCommand` count as with `ssh`; `RevokedHostKeys` does, too. " +
+				"Where OpenSSH is not installed, a line of which only `ssh` knows the meaning is an error."},
 			"retired": schema.BoolAttribute{Optional: true, MarkdownDescription: "The machine is switched off for good while Terraform still has resources on it. Nothing is asked of it any more: " +
 				"what was on it alone leaves the state, with a warning; a tunnel or a pass stays, and destroying it cleans up its other host. " +
 				"What would read from the machine or make something on it is an error, so that has to go from the configuration; " +
