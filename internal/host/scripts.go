@@ -24,6 +24,12 @@ var streamsScript string
 //go:embed scripts/doas.sh
 var doasScript string
 
+// SSHDSettings is a function for the scripts of other packages, sshd_settings, which
+// asks a host's sshd for its settings.
+//
+//go:embed scripts/sshd.sh
+var SSHDSettings string
+
 // remotePath is the PATH of all commands: root's, which an old sshd does not
 // give and a login shell may spoil.
 const remotePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -102,8 +102,7 @@ if [ -n "$reload" ]; then
 	fi
 	while read -r user key value; do
 		# An sshd that cannot be asked in this way has passed -t at least.
-		said=$("$sshd" -T -f "$stage/main" -C "user=$user,host=localhost,addr=127.0.0.1,laddr=127.0.0.1,lport=22" 2>/dev/null) ||
-			said=$("$sshd" -T -f "$stage/main" -C "user=$user,host=localhost,addr=127.0.0.1" 2>/dev/null) || continue
+		said=$(sshd_settings "$user" localhost 127.0.0.1 -f "$stage/main") || continue
 		if ! printf '%s\n' "$said" | grep -qix -e "$key $value"; then
 			echo "for $user, sshd has no \"$key $value\" in force; a Match block has the last word" >&2
 			exit 11
@@ -163,7 +162,7 @@ script() {
 # PID file anew when it listens again. Sessions are processes of their own, and
 # go on.
 take_up() {
-	file=$("$sshd" -T 2>/dev/null | sed -n 's/^pidfile //p')
+	file=$(sshd_settings root localhost 127.0.0.1 | sed -n 's/^pidfile //p')
 	[ -n "$file" ] && [ "$file" != none ] || file=$run/sshd.pid
 	before=$(stat -c '%i %z' "$file" 2>/dev/null) || before=
 	if [ -d /run/systemd/system ]; then

@@ -20,6 +20,17 @@ file() { # PATH
 # setting FILE KEY: the last value of a "key=value" file.
 setting() { sed -n "s/^[[:blank:]]*$2[[:blank:]]*=[[:blank:]]*//p" "$1" 2>/dev/null | tail -n 1 | tr -d '[:blank:]'; }
 
+# switched FILE KEY: on, off, or what it says otherwise. vsftpd reads YES, TRUE and 1
+# without regard to case, and so NO, FALSE and 0 (its parseconf.c).
+switched() {
+	value=$(setting "$1" "$2" | tr '[:lower:]' '[:upper:]')
+	case $value in
+	YES | TRUE | 1) echo on ;;
+	NO | FALSE | 0) echo off ;;
+	*) echo "$value" ;;
+	esac
+}
+
 for path in "$@"; do file "$path"; done
 
 # Accounts that must be able to log in: ours, root, and those of tunnels.
@@ -64,15 +75,15 @@ if command -v vsftpd >/dev/null 2>&1; then
 	service=$(setting "$conf" pam_service_name)
 	shut=
 	if denied_by_pam "${service:-ftp}"; then shut=1; fi
-	case $(setting "$conf" userlist_enable) in
-	YES | yes | TRUE | true | 1)
+	case $(switched "$conf" userlist_enable) in
+	on)
 		list=$(setting "$conf" userlist_file)
 		if [ -z "$list" ]; then
 			list=/etc/vsftpd.user_list
 			[ "$conf" = /etc/vsftpd.conf ] || list=/etc/vsftpd/user_list
 		fi
-		case $(setting "$conf" userlist_deny) in
-		NO | no | FALSE | false | 0) list allow "$list" ;;
+		case $(switched "$conf" userlist_deny) in
+		off) list allow "$list" ;;
 		*) list deny "$list" ;;
 		esac
 		shut=1
@@ -84,7 +95,7 @@ if command -v proftpd >/dev/null 2>&1; then
 	conf=/etc/proftpd/proftpd.conf
 	[ -f "$conf" ] || conf=/etc/proftpd.conf
 	settings=$(cat "$conf" "${conf%/*}"/conf.d/*.conf 2>/dev/null)
-	if ! printf '%s\n' "$settings" | grep -qi '^[[:blank:]]*UseFtpUsers[[:blank:]]\{1,\}off'; then
+	if ! printf '%s\n' "$settings" | grep -qi '^[[:blank:]]*UseFtpUsers[[:blank:]]\{1,\}"\{0,1\}\(off\|no\|false\|0\)'; then
 		list deny /etc/ftpusers
 	elif ! printf '%s\n' "$settings" | grep -qi '^[[:blank:]]*AuthOrder[[:blank:]]\{1,\}mod_auth_pam\.c\*' || ! denied_by_pam proftpd; then
 		# Whom PAM refuses, ProFTPD looks up in /etc/shadow, unless PAM has the

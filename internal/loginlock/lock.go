@@ -23,7 +23,7 @@ var (
 )
 
 var (
-	changeScript   = host.Script{Name: "loginlock/change.sh", Text: changeText}
+	changeScript   = host.Script{Name: "loginlock/change.sh", Text: host.SSHDSettings + changeText}
 	sessionsScript = host.Script{Name: "loginlock/sessions.sh", Text: sessionsText}
 )
 

@@ -85,8 +85,11 @@ for tool in nft iptables; do
 	fi
 done
 
-if has ss && sockets=$(ss -ltnp 2>/dev/null) && [ -n "$sockets" ]; then
-	printf '%s\n' "$sockets" | sed "s/^/ss$tab/"
+# Each family by itself: "*:22" is IPv6's as well to ss of today, and IPv4's alone
+# to that of iproute2 before 4.18, which writes ":::22" for the other.
+if has ss && sockets=$(ss -4ltnp 2>/dev/null) && [ -n "$sockets" ]; then
+	printf '%s\n' "$sockets" | sed "s/^/ss4$tab/"
+	ss -6ltnp 2>/dev/null | sed "s/^/ss6$tab/"
 elif has netstat && sockets=$(netstat -ltnp 2>/dev/null) && [ -n "$sockets" ]; then
 	printf '%s\n' "$sockets" | sed "s/^/netstat$tab/"
 else

@@ -29,7 +29,7 @@ var owner = regexp.MustCompile(`\("([^"]*)",(?:pid=)?(\d+),`)
 func (s *sockets) add(tool, line string) {
 	fields := strings.Fields(line)
 	switch {
-	case tool == "ss" && len(fields) >= 5 && fields[0] == "LISTEN":
+	case (tool == "ss4" || tool == "ss6") && len(fields) >= 5 && fields[0] == "LISTEN":
 		process, pid := "", 0
 		// Workers share their socket; the first of them is the oldest.
 		for _, each := range owner.FindAllStringSubmatch(line, -1) {
@@ -37,7 +37,11 @@ func (s *sockets) add(tool, line string) {
 				process, pid = each[1], id
 			}
 		}
-		s.put(fields[3], process, pid)
+		local := fields[3]
+		if port, everywhere := strings.CutPrefix(local, "*:"); everywhere {
+			local = map[string]string{"ss4": "0.0.0.0:", "ss6": "[::]:"}[tool] + port
+		}
+		s.put(local, process, pid)
 	case tool == "netstat" && len(fields) >= 6 && strings.HasPrefix(fields[0], "tcp") && fields[5] == "LISTEN":
 		process, pid := "", 0
 		if len(fields) >= 7 {
@@ -66,7 +70,7 @@ func (s *sockets) add(tool, line string) {
 }
 
 // put records a socket by its address as ss and netstat write it: "0.0.0.0:25",
-// "[::]:25", ":::25", "*:25", "127.0.0.53%lo:53".
+// "[::]:25", ":::25", "127.0.0.53%lo:53".
 func (s *sockets) put(text, process string, pid int) {
 	colon := strings.LastIndex(text, ":")
 	if colon < 0 {
@@ -77,9 +81,6 @@ func (s *sockets) put(text, process string, pid int) {
 		return
 	}
 	address, _, _ := strings.Cut(strings.Trim(text[:colon], "[]"), "%")
-	if address == "*" {
-		address = "::" // ss writes so where a socket takes both families
-	}
 	parsed, err := netip.ParseAddr(address)
 	if err != nil {
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,17 @@ type reply struct {
 }
 
 func (r reply) String() string { return strings.Join(r.lines, "\n") }
+
+// texts are the lines without code and enhanced code (RFC 3463).
+func (r reply) texts() []string {
+	var texts []string
+	for _, line := range r.lines {
+		texts = append(texts, enhancedCode.ReplaceAllString(line[min(4, len(line)):], ""))
+	}
+	return texts
+}
+
+var enhancedCode = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3} `)
 
 // positive: 2yz, positive completion (RFC 5321, section 4.2.1).
 func (r reply) positive() bool { return r.code >= 200 && r.code < 300 }

@@ -255,6 +255,20 @@ func (c *talk) tcp(ctx context.Context) error {
 	}
 }
 
+// GreetingInTLS returns the first line that a service says inside TLS, whatever its
+// certificate; "" where it waits for the client. An error is one of TLS.
+func GreetingInTLS(ctx context.Context, conn net.Conn) (string, error) {
+	c, done := newTalk(ctx, conn)
+	defer done()
+	if err := c.encrypt(ctx, Request{SkipVerify: true}); err != nil {
+		return "", err
+	}
+	if err := c.tcp(ctx); err != nil {
+		return "", err
+	}
+	return c.answer.Greeting, nil
+}
+
 // encrypt changes the connection to TLS.
 func (c *talk) encrypt(ctx context.Context, r Request) error {
 	if r.ServerName == "" && !r.SkipVerify {

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -327,51 +328,157 @@ func TestConnectionWithoutDeadlines(t *testing.T) {
 	}
 }
 
+// mailServer is an SMTP server that answers RCPT, and MAIL where mail has the sender,
+// as told.
+type mailServer struct {
+	greeting string            // "": 220 x ESMTP
+	mail     map[string]string // by sender; else 250
+	rcpt     map[string]string // by recipient; "" is any
+	tlsOnly  bool              // nothing but STARTTLS before TLS
+	tlsFirst bool
+	closes   bool // after the first refused recipient
+}
+
+func (m mailServer) speak(t *testing.T) func(net.Conn, *bufio.Reader) {
+	certificate := selfSigned(t)
+	return func(conn net.Conn, in *bufio.Reader) {
+		encrypted := m.tlsFirst
+		encrypt := func() {
+			conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
+			in = bufio.NewReader(conn)
+		}
+		if m.tlsFirst {
+			encrypt()
+		}
+		greeting := m.greeting
+		if greeting == "" {
+			greeting = "220 x ESMTP"
+		}
+		_, _ = io.WriteString(conn, greeting+"\r\n")
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			command, address, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "<")
+			address = strings.TrimSuffix(address, ">")
+			reply, ends := "250 ok", false
+			switch {
+			case strings.HasPrefix(command, "EHLO"):
+				reply = "250-x\r\n250 STARTTLS"
+			case command == "STARTTLS":
+				reply = "220 go on"
+			case m.tlsOnly && !encrypted:
+				reply = "530 5.7.0 Must issue a STARTTLS command first"
+			case command == "MAIL FROM:" && m.mail[address] != "":
+				reply = m.mail[address]
+			case command == "RCPT TO:" && m.rcpt[address] != "":
+				reply = m.rcpt[address]
+			case command == "RCPT TO:":
+				reply = m.rcpt[""]
+				ends = m.closes
+			case command == "QUIT":
+				reply, ends = "221 bye", true
+			}
+			_, _ = io.WriteString(conn, reply+"\r\n")
+			if ends {
+				return
+			}
+			if command == "STARTTLS" {
+				encrypted = true
+				encrypt()
+			}
+		}
+	}
+}
+
+// Only an answer to the question is one.
 func TestOpenRelay(t *testing.T) {
 	t.Parallel()
-	replies := func(mail, rcpt string) map[string]string {
-		return map[string]string{"EHLO": "250-x\r\n250 SIZE\r\n", "MAIL FROM:<a@foreign.example>": mail, "RCPT TO:<b@elsewhere.example>": rcpt, "RSET": "250 ok\r\n", "QUIT": "221 bye\r\n"}
-	}
-	tests := map[string]struct {
-		greeting   string
-		replies    map[string]string
-		open       bool
-		fails      bool
-		heard, has string
+	const (
+		open       = "open"
+		closed     = "closed"
+		unanswered = "unanswered"
+		fails      = "fails"
+	)
+	rcpt := func(reply string) mailServer { return mailServer{rcpt: map[string]string{"": reply}} }
+	nullMX := map[string]string{"cutover-probe@example.com": "556 5.1.10 <cutover-probe@example.com>: Recipient address rejected: Domain example.com does not accept mail (nullMX)"}
+	for name, test := range map[string]struct {
+		server mailServer
+		want   string
+		says   string // part of the dialogue
 	}{
-		"open":      {"220 x\r\n", replies("250 ok\r\n", "250 ok\r\n"), true, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 250 ok\n"},
-		"forwards":  {"220 x\r\n", replies("250 ok\r\n", "251 will forward\r\n"), true, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 251 will forward\n"},
-		"postfix":   {"220 x\r\n", replies("250 ok\r\n", "454 4.7.1 Relay access denied\r\n"), false, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 454 4.7.1 Relay access denied\n"},
-		"sendmail":  {"220 x\r\n", replies("250 ok\r\n", "550-5.7.1 Relaying\r\n550 denied\r\n"), false, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>|RSET|QUIT", "S: 550-5.7.1 Relaying\nS: 550 denied\n"},
-		"no sender": {"220 x\r\n", replies("530 authenticate first\r\n", ""), false, false, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RSET|QUIT", "C: MAIL FROM:<a@foreign.example>\nS: 530"},
-		"closes":    {"220 x\r\n", map[string]string{"EHLO": "250 x\r\n", "MAIL": "250 ok\r\n"}, false, true, "EHLO probe.example|MAIL FROM:<a@foreign.example>|RCPT TO:<b@elsewhere.example>", "S: 220 x\n"},
-		"busy":      {"421 too many\r\n", nil, false, true, "", "S: 421 too many\n"},
-	}
-	for name, test := range tests {
+		"takes it":                {rcpt("250 2.1.5 Ok"), open, "C: RCPT TO:<cutover-probe@example.com>\nS: 250 2.1.5 Ok\nC: RSET\n"},
+		"forwards":                {rcpt("251 will forward"), open, ""},
+		"Postfix":                 {rcpt("454 4.7.1 <cutover-probe@example.com>: Relay access denied"), closed, ""},
+		"Sendmail":                {rcpt("550-5.7.1 <cutover-probe@example.com>... Relaying\r\n550 5.7.1 denied. Proper authentication required."), closed, "S: 550 5.7.1 denied"},
+		"Exim":                    {rcpt("550 relay not permitted"), closed, ""},
+		"Exchange":                {rcpt("550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain"), closed, ""},
+		"qmail":                   {rcpt("553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"), closed, ""},
+		"Courier":                 {rcpt("513 Relaying denied."), closed, ""},
+		"OpenSMTPD":               {mailServer{greeting: "220 x ESMTP OpenSMTPD", rcpt: map[string]string{"": "550 Invalid recipient: <cutover-probe@example.com>"}}, closed, ""},
+		"not local":               {rcpt("551 User not local; please try elsewhere"), closed, ""},
+		"a submission port":       {rcpt("554 5.7.1 <unknown[127.0.0.1]>: Client host rejected: Access denied"), closed, ""},
+		"a sender has to log in":  {mailServer{mail: map[string]string{"cutover-probe@example.org": "530 5.7.0 Authentication required"}}, closed, ""},
+		"refuses and hangs up":    {mailServer{rcpt: map[string]string{"": "550 relay not permitted"}, closes: true}, closed, ""},
+		"no mail for example.com": {mailServer{rcpt: andElse(nullMX, "250 2.1.5 Ok")}, open, "C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<cutover-probe@[192.0.2.1]>\nS: 250 2.1.5 Ok"},
+		"nor relaying":            {mailServer{rcpt: andElse(nullMX, "454 4.7.1 Relay access denied")}, closed, "nullMX"},
+		"no mail from example.org": {mailServer{mail: map[string]string{"cutover-probe@example.org": "550 5.7.27 <cutover-probe@example.org>: Sender address rejected: Domain example.org does not accept mail (nullMX)"},
+			rcpt: map[string]string{"": "250 2.1.5 Ok"}}, open, "5.7.27"},
+		"no DNS yet":             {mailServer{rcpt: andElse(map[string]string{"cutover-probe@example.com": "450 4.1.8 <cutover-probe@example.org>: Sender address rejected: Domain not found"}, "250 Ok")}, open, ""},
+		"domains alone":          {mailServer{rcpt: map[string]string{"cutover-probe@example.com": nullMX["cutover-probe@example.com"], "cutover-probe@[192.0.2.1]": "501 domain literals not allowed", "": "250 Ok"}}, open, "postmaster@iana.org"},
+		"never finds a domain":   {rcpt("450 4.1.2 <x>: Recipient address rejected: Domain not found"), unanswered, "S: 450 4.1.2"},
+		"greylisting":            {rcpt("450 4.2.0 <x>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/"), unanswered, ""},
+		"greylisting, otherwise": {rcpt("451 4.7.1 Relaying denied for now: Greylisting in action, please come back later"), unanswered, ""},
+		"a list of open relays":  {rcpt("554 5.7.1 Service unavailable; Client host [127.0.0.1] blocked using relays.example.net; relaying denied"), unanswered, ""},
+		"a full queue":           {rcpt("452 4.3.1 Insufficient system storage"), unanswered, ""},
+		"no such user":           {rcpt("550 5.1.1 User unknown"), unanswered, ""},
+		"a bad HELO":             {rcpt("504 5.5.2 <cutover-probe.example.org>: Helo command rejected: need fully-qualified hostname"), unanswered, ""},
+		"TLS first, by command":  {mailServer{tlsOnly: true, rcpt: map[string]string{"": "250 Ok"}}, open, "C: STARTTLS\nS: 220 go on\n"},
+		"and closed in it":       {mailServer{tlsOnly: true, rcpt: map[string]string{"": "550 5.7.1 Relaying denied"}}, closed, ""},
+		"TLS first":              {mailServer{tlsFirst: true, rcpt: map[string]string{"": "250 Ok"}}, open, ""},
+		"busy":                   {mailServer{greeting: "421 too many"}, fails, "S: 421 too many"},
+		"hangs up":               {mailServer{rcpt: map[string]string{"": "421 4.3.2 going down"}, closes: true}, fails, "S: 421 4.3.2"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var heard []string
-			ended := make(chan struct{})
-			conn := serve(t, func(conn net.Conn, in *bufio.Reader) {
-				defer close(ended)
-				script(&heard, test.greeting, test.replies)(conn, in)
-			})
-			open, dialogue, err := OpenRelay(within(t, 10*time.Second), conn, "probe.example", "a@foreign.example", "b@elsewhere.example")
-			_ = conn.Close()
-			<-ended
-			if open != test.open || (err != nil) != test.fails {
-				t.Errorf("open %t, %v; want %t, an error: %t", open, err, test.open, test.fails)
+			conn := serve(t, test.server.speak(t))
+			isOpen, dialogue, err := OpenRelay(within(t, 10*time.Second), conn, test.server.tlsFirst)
+			got := map[bool]string{true: open, false: closed}[isOpen]
+			switch {
+			case errors.Is(err, ErrNotAnswered):
+				got = unanswered
+			case err != nil:
+				got = fails
 			}
-			if got := strings.Join(heard, "|"); got != test.heard {
-				t.Errorf("the server heard %q, want %q", got, test.heard)
+			if got != test.want || isOpen && err != nil {
+				t.Errorf("%s, %v; want %s. It said:\n%s", got, err, test.want, dialogue)
 			}
-			if !strings.Contains(dialogue, test.has) {
-				t.Errorf("the dialogue %q does not contain %q", dialogue, test.has)
+			if !strings.Contains(dialogue, test.says) {
+				t.Errorf("the dialogue lacks %q:\n%s", test.says, dialogue)
+			}
+			if strings.Contains(dialogue, "DATA") {
+				t.Errorf("a message was begun:\n%s", dialogue)
 			}
 		})
 	}
-	if _, _, err := OpenRelay(context.Background(), nil, "x", "a@b>\r\nDATA", "c@d"); err == nil {
-		t.Error("a line end in an address was taken")
+}
+
+// andElse adds the reply to all other recipients.
+func andElse(replies map[string]string, other string) map[string]string {
+	all := maps.Clone(replies)
+	all[""] = other
+	return all
+}
+
+func TestGreetingInTLS(t *testing.T) {
+	t.Parallel()
+	greeting, err := GreetingInTLS(within(t, 10*time.Second), serve(t, mailServer{tlsFirst: true}.speak(t)))
+	if err != nil || greeting != "220 x ESMTP" {
+		t.Errorf("%q, %v", greeting, err)
+	}
+	if _, err := GreetingInTLS(within(t, 10*time.Second), serve(t, mailServer{}.speak(t))); err == nil {
+		t.Error("a service that speaks plainly has no error of TLS")
 	}
 }
 

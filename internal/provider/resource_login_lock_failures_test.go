@@ -219,7 +219,7 @@ func TestAccLoginLockInVsftpdsLists(t *testing.T) {
 			{PreConfig: lists("", ""), Config: config, ExpectError: regexp.MustCompile(`(?s)vsftpd\s+looks\s+up\s+no\s+list.*userlist_enable=YES`)},
 			{PreConfig: lists("userlist_enable=YES\n", "zoe"), Config: config, Check: shut},
 			{Config: none, Check: open("zoe")},
-			{PreConfig: lists("userlist_enable=YES\nuserlist_deny=NO\n", "lena\nlone\n"), Config: config, Check: shut},
+			{PreConfig: lists("userlist_enable=Yes\nuserlist_deny=No\nuserlist_file=/etc/vsftpd.user_list\n", "lena\nlone\n"), Config: config, Check: shut},
 			{Config: none, Check: open("lena\nlone")},
 		},
 	})

@@ -23,7 +23,7 @@ var surveyOldText string
 var surveyNewText string
 
 var (
-	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: rsyncFactsText + surveyOldText}
+	surveyOldScript = host.Script{Name: "rsyncpass/survey_old.sh", Text: host.SSHDSettings + rsyncFactsText + surveyOldText}
 	surveyNewScript = host.Script{Name: "rsyncpass/survey_new.sh", Text: rsyncFactsText + surveyNewText}
 )
 

@@ -34,9 +34,7 @@ rsync_facts
 
 # The login for the key: the provider's own, if root's rights can be had there
 # without a password, else root, if sshd lets root in by key.
-config() {
-	sshd -T -C "user=$1,host=$client,addr=$client" 2>/dev/null || sshd -T 2>/dev/null
-}
+config() { sshd_settings "$1" "$client" "$client"; }
 of_login=$(config "$login")
 setting() {
 	if [ "$1" = "$login" ]; then printf '%s\n' "$of_login"; else config "$1"; fi | awk -v key="$2" '$1 == key { sub(/^[^ ]+ /, ""); print; exit }'

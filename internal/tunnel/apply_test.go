@@ -111,22 +111,22 @@ func starts(t *testing.T, fresh string) {
 func TestPreflightChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ old, fresh, rcpt, says string }{
-		"taken port": {oldSystemd + "*:25 users:((\"sendmail-mta\",pid=77,fd=4))\n", freshSshd, "554 no",
+		"taken port": {oldSystemd + "*:25 users:((\"sendmail-mta\",pid=77,fd=4))\n", freshSshd, "554 relay access denied",
 			"ports of host \"old\" are taken; stop these services first, and keep them from starting at boot (cutover_service does both):\n  25    by sendmail-mta (process 77)"},
-		"translated":         {"other web *:80=80 *:25=25\n" + oldSystemd, freshSshd, "554 no", `a tunnel already that takes port 25: "web"`},
-		"taken by an old ss": {oldSystemd + "*:25 users:((\"exim4\",88,4))\n", freshSshd, "554 no", "exim4 (process 88)"},
-		"taken by netstat":   {oldSystemd + "0.0.0.0:25 99/master\n", freshSshd, "554 no", "master (process 99)"},
-		"no init":            {strings.Replace(oldSystemd, "init systemd", "init none", 1), freshSshd, "554 no", "neither systemd nor a SysV init"},
-		"no ssh":             {strings.Replace(oldSystemd, "ssh OpenSSH_8.4p1\n", "", 1), freshSshd, "554 no", "apt-get install openssh-client"},
-		"forwarding off":     {oldSystemd, strings.Replace(freshSshd, "allowtcpforwarding yes", "allowtcpforwarding no", 1), "554 no", "AllowTcpForwarding no"},
-		"AllowUsers":         {oldSystemd, freshSshd + "sshd allowusers root admin\n", "554 no", "add cutover-relay"},
-		"DenyUsers":          {oldSystemd, freshSshd + "sshd denyusers cutover-*\n", "554 no", "DenyUsers cutover-*"},
-		"two factors":        {oldSystemd, freshSshd + "sshd authenticationmethods publickey,password\n", "554 no", "AuthenticationMethods publickey,password"},
-		"AllowGroups":        {oldSystemd, freshSshd + "sshd allowgroups ssh\n", "554 no", "AllowGroups ssh"},
-		"keys elsewhere":     {oldSystemd, freshSshd + "sshd authorizedkeysfile /etc/ssh/keys/%u\n", "554 no", "AuthorizedKeysFile /etc/ssh/keys/%u"},
-		"foreign account":    {oldSystemd, freshSshd + "account cutover-relay:x:1000:1000::/home/x:/bin/sh\n", "554 no", "choose another name"},
-		"still in use":       {oldSystemd, freshSshd + "busy\n" + formerKeys("192.0.2.1", "2001:db8::1"), "554 no", "from the same addresses (192.0.2.1, 2001:db8::1) with another key"},
-		"another tunnel's":   {oldSystemd, freshSshd + formerKeys("198.51.100.7"), "554 no", "serves a tunnel \"relay\" from another host (198.51.100.7)"},
+		"translated":         {"other web *:80=80 *:25=25\n" + oldSystemd, freshSshd, "554 relay access denied", `a tunnel already that takes port 25: "web"`},
+		"taken by an old ss": {oldSystemd + "*:25 users:((\"exim4\",88,4))\n", freshSshd, "554 relay access denied", "exim4 (process 88)"},
+		"taken by netstat":   {oldSystemd + "0.0.0.0:25 99/master\n", freshSshd, "554 relay access denied", "master (process 99)"},
+		"no init":            {strings.Replace(oldSystemd, "init systemd", "init none", 1), freshSshd, "554 relay access denied", "neither systemd nor a SysV init"},
+		"no ssh":             {strings.Replace(oldSystemd, "ssh OpenSSH_8.4p1\n", "", 1), freshSshd, "554 relay access denied", "apt-get install openssh-client"},
+		"forwarding off":     {oldSystemd, strings.Replace(freshSshd, "allowtcpforwarding yes", "allowtcpforwarding no", 1), "554 relay access denied", "AllowTcpForwarding no"},
+		"AllowUsers":         {oldSystemd, freshSshd + "sshd allowusers root admin\n", "554 relay access denied", "add cutover-relay"},
+		"DenyUsers":          {oldSystemd, freshSshd + "sshd denyusers cutover-*\n", "554 relay access denied", "DenyUsers cutover-*"},
+		"two factors":        {oldSystemd, freshSshd + "sshd authenticationmethods publickey,password\n", "554 relay access denied", "AuthenticationMethods publickey,password"},
+		"AllowGroups":        {oldSystemd, freshSshd + "sshd allowgroups ssh\n", "554 relay access denied", "AllowGroups ssh"},
+		"keys elsewhere":     {oldSystemd, freshSshd + "sshd authorizedkeysfile /etc/ssh/keys/%u\n", "554 relay access denied", "AuthorizedKeysFile /etc/ssh/keys/%u"},
+		"foreign account":    {oldSystemd, freshSshd + "account cutover-relay:x:1000:1000::/home/x:/bin/sh\n", "554 relay access denied", "choose another name"},
+		"still in use":       {oldSystemd, freshSshd + "busy\n" + formerKeys("192.0.2.1", "2001:db8::1"), "554 relay access denied", "from the same addresses (192.0.2.1, 2001:db8::1) with another key"},
+		"another tunnel's":   {oldSystemd, freshSshd + formerKeys("198.51.100.7"), "554 relay access denied", "serves a tunnel \"relay\" from another host (198.51.100.7)"},
 		"open relay":         {oldSystemd, freshSshd, "250 fine", "mynetworks ="},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func formerKeys(addresses ...string) string {
 func TestFailedStartIsUndone(t *testing.T) {
 	t.Parallel()
 	from, to := fakes(t, oldSystemd, freshSshd)
-	to.OnDial(mailServer("554 no"))
+	to.OnDial(mailServer("554 relay access denied"))
 	from.OnDial(func(string, string) (net.Conn, error) { return nil, errors.New("connection refused") })
 	from.Expect("tunnel/from_prepare.sh relay").Prints("ssh-ed25519 RELAYKEY x\n")
 	to.Expect("tunnel/to_admit.sh cutover-relay /var/lib/cutover/tunnel-relay /usr/sbin/nologin")
@@ -171,7 +171,7 @@ func TestFailedStartIsUndone(t *testing.T) {
 func TestLeftoversAreReported(t *testing.T) {
 	t.Parallel()
 	from, to := fakes(t, oldSystemd, freshSshd)
-	to.OnDial(mailServer("554 no"))
+	to.OnDial(mailServer("554 relay access denied"))
 	lost := errors.New("connection lost")
 	from.Expect("tunnel/from_prepare.sh relay").Fails(lost)
 	from.Expect("tunnel/from_stop.sh relay").Fails(lost)

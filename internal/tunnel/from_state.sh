@@ -85,7 +85,9 @@ done
 
 echo listeners
 if command -v ss >/dev/null 2>&1; then
-	ss -ltnp | awk 'NR > 1 { print $4, $6 }'
+	# "*:22" is IPv4's alone to ss of iproute2 before 4.18, and of both families later.
+	ss -4ltnp | awk 'NR > 1 { sub(/^\*:/, "0.0.0.0:", $4); print $4, $6 }'
+	ss -6ltnp | awk 'NR > 1 { print $4, $6 }'
 elif command -v netstat >/dev/null 2>&1; then
 	netstat -ltnp 2>/dev/null | awk '$1 ~ /^tcp/ { print $4, $7 }'
 else

@@ -124,7 +124,7 @@ func TestLinePreflightChangesNothing(t *testing.T) {
 func TestFailedLineIsUndone(t *testing.T) {
 	t.Parallel()
 	from, to := fourFakes(t, oldSystemd, oldIsCalled, freshSshd, newCalls)
-	to.OnDial(mailServer("554 no"))
+	to.OnDial(mailServer("554 relay access denied"))
 	to.Expect("tunnel/from_prepare.sh relay rsa").Prints("ssh-rsa LINEKEY x\n")
 	from.Expect("tunnel/to_admit.sh cutover-relay /var/lib/cutover/tunnel-relay /usr/sbin/nologin")
 	to.Expect("tunnel/from_login.sh /etc/cutover/tunnel-relay/ssh_config ''").Exits(255, "Connection timed out")

@@ -23,7 +23,7 @@ var toLinkText string
 var (
 	linkScript = host.Script{Name: "tunnel/link.sh", Text: xtables.Unmake + linkText}
 	linkFacts  = host.Script{Name: "tunnel/link_facts.sh", Text: linkFactsText}
-	toLink     = host.Script{Name: "tunnel/to_link.sh", Text: toLinkText}
+	toLink     = host.Script{Name: "tunnel/to_link.sh", Text: host.SSHDSettings + toLinkText}
 )
 
 // Firewalls that a link can use.

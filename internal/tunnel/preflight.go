@@ -178,7 +178,16 @@ func answers(ctx context.Context, to host.Host, forward Forward, allowOpenRelay 
 		return fmt.Errorf("nothing useful answers on %s of host %q, where port %d is to be served: %w; start the service there first (cutover_service)",
 			forward.Target(), to.Name(), forward.ListenPort, err)
 	}
-	if allowOpenRelay || !speaksSMTP(forward.TargetPort, greeting) {
+	if allowOpenRelay {
+		return nil
+	}
+	tlsFirst := false
+	if greeting == "" { // silent until somebody begins with TLS, as on port 465
+		if greeting, err = encryptedGreeting(ctx, to, forward.Target()); err == nil {
+			tlsFirst = true
+		}
+	}
+	if !speaksSMTP(forward.TargetPort, greeting) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askFor)
@@ -188,17 +197,34 @@ func answers(ctx context.Context, to host.Host, forward Forward, allowOpenRelay 
 		return err
 	}
 	defer conn.Close()
-	open, dialogue, err := probe.OpenRelay(ctx, conn, "cutover-probe.example.org", "cutover-probe@example.org", "cutover-probe@example.com")
+	open, dialogue, err := probe.OpenRelay(ctx, conn, tlsFirst)
+	dialogue = strings.ReplaceAll(strings.TrimSpace(dialogue), "\n", "\n  ")
 	if err != nil {
-		return fmt.Errorf("host %q: asking %s whether it relays for foreigners: %w", to.Name(), forward.Target(), err)
+		return fmt.Errorf(`host %q: asking %s whether it relays for foreigners: %w. Through the relays every client looks like %s, so an open relay would be one for the world. It said:
+  %s
+Look why it refuses these mails, and let it answer. Where it does not relay for %[4]s, allow_open_relay = true leaves the question out`,
+			to.Name(), forward.Target(), err, forward.TargetHost, dialogue)
 	}
 	if open {
 		return fmt.Errorf(`the mail server at %s of host %q would relay mail for anybody: through the relays every client looks like %s, which it trusts. It said:
   %s
 Take that trust away before the tunnel starts. Postfix: "postconf -e 'mynetworks ='" and reload. Sendmail: no localhost or 127 in /etc/mail/access and relay-domains, FEATURE(delay_checks) off. allow_open_relay = true overrides this`,
-			forward.Target(), to.Name(), forward.TargetHost, strings.ReplaceAll(strings.TrimSpace(dialogue), "\n", "\n  "))
+			forward.Target(), to.Name(), forward.TargetHost, dialogue)
 	}
 	return nil
+}
+
+// encryptedGreeting is what a service says first inside TLS. An error is a service
+// that does not speak TLS.
+func encryptedGreeting(ctx context.Context, from host.Host, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	conn, err := from.Dial(ctx, "tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	return probe.GreetingInTLS(ctx, conn)
 }
 
 // converse opens a connection from a host and exchanges the first lines of the
@@ -224,7 +250,7 @@ func converse(ctx context.Context, from host.Host, address string, port int) (gr
 // section 4.2), with the protocol's name, which FTP's lacks.
 func speaksSMTP(port int, greeting string) bool {
 	protocol := probe.Guess(port)
-	return protocol == "smtp" || protocol == "submission" ||
+	return protocol == "smtp" || protocol == "smtps" || protocol == "submission" ||
 		strings.HasPrefix(greeting, "220") && strings.Contains(strings.ToUpper(greeting), "SMTP")
 }
 

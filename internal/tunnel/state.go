@@ -22,7 +22,7 @@ var toStateText string
 
 var (
 	fromState = host.Script{Name: "tunnel/from_state.sh", Text: fromStateText}
-	toState   = host.Script{Name: "tunnel/to_state.sh", Text: toStateText}
+	toState   = host.Script{Name: "tunnel/to_state.sh", Text: host.SSHDSettings + toStateText}
 )
 
 // Init systems that keep relays running.

@@ -57,7 +57,7 @@ if ! said=$("$sshd" -t 2>&1); then
 	echo "sshd would not accept its configuration with PermitTunnel for $account: $said" >&2
 	exit 1
 fi
-if ! "$sshd" -T -C "user=$account,host=localhost,addr=127.0.0.1" | grep -qi '^permittunnel point-to-point'; then
+if ! sshd_settings "$account" localhost 127.0.0.1 | grep -qi '^permittunnel point-to-point'; then
 	undo
 	echo "sshd keeps PermitTunnel off for $account: another setting comes first in $config" >&2
 	exit 1

@@ -25,8 +25,7 @@ done
 sshd=$(command -v sshd || echo /usr/sbin/sshd)
 if [ -x "$sshd" ]; then
 	echo "version $("$sshd" -V 2>&1 | grep -o 'OpenSSH_[0-9.]*' | head -n 1)"
-	# -C makes sshd apply Match blocks; one of long ago only knows it without.
-	{ "$sshd" -T -C "user=$account,host=localhost,addr=127.0.0.1" 2>/dev/null || "$sshd" -T 2>/dev/null; } |
+	sshd_settings "$account" localhost 127.0.0.1 |
 		grep -Ei '^(hostkey|allowtcpforwarding|gatewayports|permitlisten|disableforwarding|permitopen|pubkeyauthentication|authenticationmethods|allowusers|allowgroups|denyusers|denygroups|authorizedkeysfile|permittunnel) ' |
 		sed 's/^/sshd /'
 fi
