@@ -25,7 +25,7 @@ type User struct {
 	GroupIDs map[string]int // their numbers, by name
 	Gecos    string
 	Home     string
-	Shell    string
+	Shell    string // where the host says none, /bin/sh: login(1) takes that
 	Password PasswordState
 	// LastChange is the day of the last change of the password, in days since
 	// 1 January 1970 (shadow(5)); -1 where the host does not know.
@@ -120,8 +120,18 @@ func CheckGecos(gecos string) error {
 	return nil
 }
 
-// CheckPath says why a path cannot be an account's home or shell.
-func CheckPath(name string) error {
+// CheckHome says why a path cannot be an account's home. A slash at its end is
+// part of it, and so is the /./ by which vsftpd and others mark what is below the
+// root that a user sees.
+func CheckHome(name string) error {
+	if !path.IsAbs(name) {
+		return fmt.Errorf("%q is not an absolute path", name)
+	}
+	return CheckGecos(name)
+}
+
+// CheckShell says why a path cannot be an account's shell.
+func CheckShell(name string) error {
 	if !path.IsAbs(name) || path.Clean(name) != name {
 		return fmt.Errorf("%q is not an absolute path without . and .. and a slash at its end", name)
 	}
@@ -131,6 +141,14 @@ func CheckPath(name string) error {
 // Check says what is wrong with a Spec as far as can be told without the host.
 // Its error is a *FieldError.
 func (s Spec) Check() error {
+	if problems := s.problems(); len(problems) > 0 {
+		return problems[0]
+	}
+	return nil
+}
+
+// problems is all that is wrong with a Spec; each is a *FieldError.
+func (s Spec) problems() []error {
 	check := func(field string, err error) error {
 		if err == nil {
 			return nil
@@ -159,20 +177,15 @@ func (s Spec) Check() error {
 		problems = append(problems, check("gecos", CheckGecos(*s.Gecos)))
 	}
 	if s.Home != nil {
-		problems = append(problems, check("home", CheckPath(*s.Home)))
+		problems = append(problems, check("home", CheckHome(*s.Home)))
 	}
 	if s.Shell != nil {
-		problems = append(problems, check("shell", CheckPath(*s.Shell)))
+		problems = append(problems, check("shell", CheckShell(*s.Shell)))
 	}
 	if s.Password != nil {
 		problems = append(problems, check("password", s.Password.check()))
 	}
-	for _, problem := range problems {
-		if problem != nil {
-			return problem
-		}
-	}
-	return nil
+	return slices.DeleteFunc(problems, func(problem error) bool { return problem == nil })
 }
 
 // checkGroupID says what is wrong with the number of a group.

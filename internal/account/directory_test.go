@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,6 +107,65 @@ func TestWhoIsAPerson(t *testing.T) {
 		if _, got := s.People()[name]; got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// What the files hold is read as getent and id read it.
+func TestAccountsAsTheCLibraryHasThem(t *testing.T) {
+	const passwd = `root:x:0:0::/root:/bin/bash
+#carl:x:1003:1003:gone:/home/carl:/bin/bash
+  # another comment
+ bert:x:1002:100:behind a blank:/home/bert:/bin/bash
+anna:x:1001:1001::/home/anna:/bin/bash
+anna:x:1005:1005:a second time:/home/other:/bin/sh
+slash:x:1006:100::/home/slash/:/bin/bash
+eris:x:1007:100::/srv/jail/eris/./home/eris:/bin/bash
+empty:x:1008:100::/home/empty:
+7zip:x:1009:100::/home/7zip:/bin/bash
+anna@example.com:x:1010:100::/home/anna@example.com:/bin/bash
+twin:x:1002:100::/home/twin:/bin/bash
+nogroup:x:1011:4711::/home/nogroup:/bin/bash
+nohome:x:1012:100::home:/bin/bash
++nis:::::
+`
+	latin1 := "j\xf6rg:x:1013:100:J\xf6rg:/home/j\xf6rg:/bin/bash\n"
+	s, err := parseSnapshot("old", "== defs\n== passwd\n"+passwd+latin1+"== group\nusers:x:100:\n#staff:x:50:anna\nanna:x:1001:\nanna:x:1009:bert\ndomain users:x:2000:slash\n"+
+		"== shadow\nanna:locked:19000:\nanna:set:19001:\n== end\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := s.People()
+	for name, want := range map[string]struct {
+		person  User
+		problem string // part of the only one; "": none
+	}{
+		"bert":             {User{UID: 1002, Home: "/home/bert", Shell: "/bin/bash"}, ""},
+		"anna":             {User{UID: 1001, Home: "/home/anna", Shell: "/bin/bash"}, ""},
+		"slash":            {User{UID: 1006, Home: "/home/slash/", Shell: "/bin/bash"}, `groups: "domain users" is not a name`},
+		"eris":             {User{UID: 1007, Home: "/srv/jail/eris/./home/eris", Shell: "/bin/bash"}, ""},
+		"empty":            {User{UID: 1008, Home: "/home/empty", Shell: "/bin/sh"}, ""},
+		"7zip":             {User{UID: 1009, Home: "/home/7zip", Shell: "/bin/bash"}, `name: "7zip" is not a name`},
+		"anna@example.com": {User{UID: 1010, Home: "/home/anna@example.com", Shell: "/bin/bash"}, `name: "anna@example.com" is not a name`},
+		"twin":             {User{UID: 1002, Home: "/home/twin", Shell: "/bin/bash"}, "uid: 1002 is the number of bert as well"},
+		"nogroup":          {User{UID: 1011, Home: "/home/nogroup", Shell: "/bin/bash"}, `group: "4711" is not a name`},
+		"nohome":           {User{UID: 1012, Home: "home", Shell: "/bin/bash"}, `home: "home" is not an absolute path`},
+		"jörg":             {User{UID: 1013, Home: "/home/jörg", Shell: "/bin/bash"}, "not in UTF-8"},
+	} {
+		got, ok := people[name]
+		if !ok || got.UID != want.person.UID || got.Home != want.person.Home || got.Shell != want.person.Shell {
+			t.Errorf("%s is %+v", name, got)
+		}
+		told := strings.Join(got.Problems, "; ")
+		if (told == "") != (want.problem == "") || !strings.Contains(told, want.problem) {
+			t.Errorf("%s: %q, want %q", name, told, want.problem)
+		}
+		delete(people, name)
+	}
+	if len(people) > 0 {
+		t.Errorf("there is nobody of the names %v", slices.Collect(maps.Keys(people)))
+	}
+	if anna, _ := s.User("anna"); anna.Password != PasswordLocked || len(anna.Groups) != 0 {
+		t.Errorf("%+v", anna)
 	}
 }
 

@@ -30,6 +30,7 @@ type personModel struct {
 	Home          string         `tfsdk:"home"`
 	Shell         string         `tfsdk:"shell"`
 	PasswordState string         `tfsdk:"password_state"`
+	Problems      []string       `tfsdk:"problems"`
 }
 
 func newHostUsersDataSource() datasource.DataSource {
@@ -61,8 +62,10 @@ func hostUsersSchema(ctx context.Context) schema.Schema {
 					"group_gids":     schema.MapAttribute{Computed: true, ElementType: types.Int64Type, MarkdownDescription: "Numbers of the supplementary groups, by name."},
 					"gecos":          schema.StringAttribute{Computed: true, MarkdownDescription: "Comment, most often the person's name."},
 					"home":           schema.StringAttribute{Computed: true, MarkdownDescription: "Home directory."},
-					"shell":          schema.StringAttribute{Computed: true, MarkdownDescription: "Login shell."},
+					"shell":          schema.StringAttribute{Computed: true, MarkdownDescription: "Login shell; `/bin/sh` where the account has none, as login takes it."},
 					"password_state": schema.StringAttribute{Computed: true, MarkdownDescription: "`set`, `locked`, or `none` where no password is asked for."},
+					"problems": schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Why a `cutover_host_user` cannot be the account, such as a name that useradd refuses. Empty for almost all. " +
+						"`{ for name, user in data.cutover_host_users.old.users : name => user if length(user.problems) == 0 }` leaves the others out."},
 				}},
 			},
 			"id":       schema.StringAttribute{Computed: true, MarkdownDescription: "The host's name."},
@@ -86,6 +89,7 @@ func readHostUsers(ctx context.Context, known *hosts, m *hostUsersModel) error {
 		m.Users[name] = personModel{
 			UID: int64(user.UID), GID: int64(user.GID), Group: user.Group, Groups: append([]string{}, user.Groups...), GroupGIDs: user.GroupIDs,
 			Gecos: user.Gecos, Home: user.Home, Shell: user.Shell, PasswordState: string(user.Password),
+			Problems: append([]string{}, user.Problems...),
 		}
 	}
 	return nil

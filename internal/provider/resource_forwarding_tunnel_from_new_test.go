@@ -102,7 +102,7 @@ func TestAccTunnelFromNewSaysWhatIsInItsWay(t *testing.T) {
 		const config = "/etc/ssh/sshd_config"
 		sshd := func(line string) func() {
 			return func() {
-				run(t, host, "sh", "-c", `[ -f "$2.saved" ] || cp -p "$2" "$2.saved"; { echo "$1"; cat "$2.saved"; } >"$2"`, "sh", line, config)
+				run(t, host, "sh", "-c", `[ -f "$2.saved" ] || cp -p "$2" "$2.saved"; { echo "$1"; cat "$2.saved"; printf 'Match LocalPort 2222\n    X11Forwarding no\n'; } >"$2"`, "sh", line, config)
 			}
 		}
 		t.Cleanup(func() { run(t, host, "sh", "-c", `[ ! -f "$1.saved" ] || mv "$1.saved" "$1"`, "sh", config) })

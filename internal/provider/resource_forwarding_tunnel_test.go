@@ -180,6 +180,35 @@ func TestAccForwardingTunnelRefusesAnOpenRelay(t *testing.T) {
 				ExpectError: regexp.MustCompile(`(?s)would\s+relay\s+mail\s+for\s+anybody.*mynetworks`),
 			},
 			{
+				// It refuses the mail, but only because it finds no domain.
+				PreConfig: func() {
+					run(t, w.trixie, "sh", "-c", `postconf -e "smtpd_recipient_restrictions = reject_unknown_recipient_domain" && postfix reload`)
+				},
+				Config:      tunnelConfig(w, "sysv", `  forwards = [{ listen_port = 8025, target_port = 25 }]`),
+				ExpectError: regexp.MustCompile(`(?s)would\s+relay\s+mail\s+for\s+anybody.*(not\s+found|does\s+not\s+accept)`),
+			},
+			{
+				// The same inside TLS, on a port that nothing tells it of.
+				PreConfig: func() {
+					run(t, w.trixie, "sh", "-c", `cd /etc/postfix && openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=new -keyout lab.key -out lab.pem 2>/dev/null &&
+						postconf -e smtpd_tls_cert_file=/etc/postfix/lab.pem smtpd_tls_key_file=/etc/postfix/lab.key &&
+						postconf -M "8465/inet=8465 inet n - n - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=encrypt" && postfix reload`)
+				},
+				Config:      tunnelConfig(w, "sysv", `  forwards = [{ listen_port = 8465, target_port = 8465 }]`),
+				ExpectError: regexp.MustCompile(`(?s)would\s+relay\s+mail\s+for\s+anybody`),
+			},
+			{
+				// Nobody knows what it would do.
+				PreConfig: func() {
+					run(t, w.trixie, "sh", "-c", `postconf -e "smtpd_relay_restrictions = defer" && postfix reload`)
+				},
+				Config:      tunnelConfig(w, "sysv", `  forwards = [{ listen_port = 8025, target_port = 25 }]`),
+				ExpectError: regexp.MustCompile(`(?s)does\s+not\s+say\s+whether\s+it\s+relays.*allow_open_relay`),
+			},
+			{
+				PreConfig: func() {
+					run(t, w.trixie, "sh", "-c", `postconf -e "smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination" && postfix reload`)
+				},
 				Config: tunnelConfig(w, "sysv", "  forwards = [{ listen_port = 8025, target_port = 25 }]\n  allow_open_relay = true"),
 				Check:  check(t, func() error { return served(w, w.sysv.Address, 8025) }),
 			},
@@ -191,9 +220,9 @@ func TestAccForwardingTunnelRefusesAnOpenRelay(t *testing.T) {
 // end of the test.
 func trustLocalhost(t *testing.T, w *world) {
 	t.Helper()
-	run(t, w.trixie, "cp", "-p", "/etc/postfix/main.cf", "/etc/postfix/main.cf.saved")
+	run(t, w.trixie, "sh", "-c", "cd /etc/postfix && cp -p main.cf main.cf.saved && cp -p master.cf master.cf.saved")
 	t.Cleanup(func() {
-		run(t, w.trixie, "sh", "-c", "mv /etc/postfix/main.cf.saved /etc/postfix/main.cf && postfix reload")
+		run(t, w.trixie, "sh", "-c", "cd /etc/postfix && mv main.cf.saved main.cf && mv master.cf.saved master.cf && rm -f lab.key lab.pem && postfix reload")
 	})
 	// As Debian installs it: whoever is in mynetworks may relay.
 	run(t, w.trixie, "sh", "-c", `postconf -e "mynetworks = 127.0.0.0/8 [::1]/128" \

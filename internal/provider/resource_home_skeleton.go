@@ -90,7 +90,7 @@ func newHomeSkeletonResource() resource.Resource {
 func homeSkeletonSchema(ctx context.Context) schema.Schema {
 	replace := []planmodifier.String{stringplanmodifier.RequiresReplace()}
 	mode := []validator.String{checkedText{"a mode", skeleton.CheckMode}}
-	entries := mapvalidator.KeysAre(checkedText{"a path in a home", skeleton.CheckPath})
+	entries := mapvalidator.KeysAre(checkedText{"a path in a home", asDirectory(skeleton.CheckPath)})
 	return schema.Schema{
 		MarkdownDescription: "Directories and files in a user's home, such as `mail` and `public_html`, with their modes.\n\n" +
 			"What is there already keeps its content; owner and mode are put right, and seen as drift. " +
@@ -114,8 +114,8 @@ func homeSkeletonSchema(ctx context.Context) schema.Schema {
 			"home": schema.StringAttribute{
 				Optional:            true,
 				MarkdownDescription: "The home. Default: the home of the account.",
-				PlanModifiers:       replace,
-				Validators:          []validator.String{checkedText{"a home", account.CheckPath}},
+				PlanModifiers:       []planmodifier.String{replaceOther()},
+				Validators:          []validator.String{checkedText{"a home", account.CheckHome}},
 			},
 			"directories": schema.MapNestedAttribute{
 				Optional:            true,
@@ -169,8 +169,12 @@ func validateHomeSkeleton(ctx context.Context, m *homeSkeletonModel, diags *diag
 	if !known(m.User, m.Home) || diags.HasError() {
 		return
 	}
-	if err := m.spec(ctx).Check(); err != nil {
+	s := m.spec(ctx)
+	if err := s.Check(); err != nil {
 		diags.AddError("Not a skeleton", capitalised(err.Error())+".")
+	}
+	if len(s.Directories) != len(m.Directories.Elements()) {
+		diags.AddAttributeError(path.Root("directories"), "Directory given twice", "A directory is there with and without a slash at its end; leave one of both out.")
 	}
 }
 
@@ -187,17 +191,20 @@ func (r *request[M]) homesOf(name types.String) (*skeleton.Homes, error) {
 // validating, are the defaults.
 func (m *homeSkeletonModel) spec(ctx context.Context) skeleton.Spec {
 	s := skeleton.Spec{
-		User: m.User.ValueString(), Home: m.Home.ValueString(), Skel: m.Skel.ValueBool(),
+		User: m.User.ValueString(), Home: m.home(), Skel: m.Skel.ValueBool(),
 		Directories: map[string]string{}, Files: map[string]skeleton.File{},
 	}
-	for name, directory := range elements[skeletonDirectoryModel](ctx, m.Directories) {
-		s.Directories[name] = orElse(directory.Mode, directoryMode)
+	for name, entry := range elements[skeletonDirectoryModel](ctx, m.Directories) {
+		s.Directories[directory(name)] = orElse(entry.Mode, directoryMode)
 	}
 	for name, file := range elements[skeletonFileModel](ctx, m.Files) {
 		s.Files[name] = skeleton.File{Content: []byte(file.Content.ValueString()), Mode: orElse(file.Mode, fileMode)}
 	}
 	return s
 }
+
+// home is the home in its shortest form; "" is that of the account.
+func (m *homeSkeletonModel) home() string { return skeleton.CleanHome(m.Home.ValueString()) }
 
 func orElse(value types.String, otherwise string) string {
 	if value.IsNull() || value.IsUnknown() {
@@ -267,19 +274,22 @@ func readHomeSkeleton(ctx context.Context, r *request[homeSkeletonModel], state 
 	directories := elements[skeletonDirectoryModel](ctx, state.Directories)
 	files := elements[skeletonFileModel](ctx, state.Files)
 	paths := slices.Concat(slices.Sorted(maps.Keys(directories)), slices.Sorted(maps.Keys(files)))
-	found, err := homes.Look(ctx, state.User.ValueString(), state.Home.ValueString(), paths)
+	for i := range paths {
+		paths[i] = directory(paths[i])
+	}
+	found, err := homes.Look(ctx, state.User.ValueString(), state.home(), paths)
 	if err != nil || !found.User || !found.HasHome {
 		return false, err
 	}
 	// An entry that is gone, or is not what it should be or whose it should be,
 	// drops out of the state; the plan then shows it as missing.
-	for name, directory := range directories {
-		entry := found.Entries[name]
+	for name, had := range directories {
+		entry := found.Entries[directory(name)]
 		if entry.Kind != skeleton.Directory || entry.Owner != state.User.ValueString() {
 			delete(directories, name)
 			continue
 		}
-		directories[name] = skeletonDirectoryModel{Mode: actualMode(directory.Mode, entry)}
+		directories[name] = skeletonDirectoryModel{Mode: actualMode(had.Mode, entry)}
 	}
 	for name, file := range files {
 		entry := found.Entries[name]
@@ -319,6 +329,6 @@ func deleteHomeSkeleton(ctx context.Context, r *request[homeSkeletonModel], stat
 	if err != nil {
 		return err
 	}
-	_, err = homes.Remove(ctx, state.User.ValueString(), state.Home.ValueString(), state.created())
+	_, err = homes.Remove(ctx, state.User.ValueString(), state.home(), state.created())
 	return err
 }

@@ -126,12 +126,12 @@ func hostUserSchema(ctx context.Context) schema.Schema {
 			"home": schema.StringAttribute{
 				Optional: true, Computed: true, PlanModifiers: keepText,
 				MarkdownDescription: "Home directory. Default: `/home/NAME`. On a change the content moves along, unless there is something at the new place.",
-				Validators:          []validator.String{checkedText{"a home", account.CheckPath}},
+				Validators:          []validator.String{checkedText{"a home", account.CheckHome}},
 			},
 			"shell": schema.StringAttribute{
 				Optional: true, Computed: true, PlanModifiers: keepText,
 				MarkdownDescription: "Login shell, which has to be there. Default: the host's (`/bin/sh` or `/bin/bash`).",
-				Validators:          []validator.String{checkedText{"a shell", account.CheckPath}},
+				Validators:          []validator.String{checkedText{"a shell", account.CheckShell}},
 			},
 			"system": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),

@@ -72,7 +72,7 @@ func maildirSchema(ctx context.Context) schema.Schema {
 			"path": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString("~/Maildir"),
 				MarkdownDescription: "The Maildir in each home. Default: `~/Maildir`.",
-				Validators:          []validator.String{checkedText{"a path in a home", maildir.CheckPath}},
+				Validators:          []validator.String{checkedText{"a path in a home", asDirectory(maildir.CheckPath)}},
 			},
 			"users": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -99,7 +99,7 @@ func maildirSchema(ctx context.Context) schema.Schema {
 			"spool_directory": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString("/var/mail"),
 				MarkdownDescription: "Directory of the mbox spools. Default: `/var/mail`.",
-				Validators:          []validator.String{checkedText{"an absolute path", maildir.CheckSpoolDirectory}},
+				Validators:          []validator.String{checkedText{"an absolute path", asDirectory(maildir.CheckSpoolDirectory)}},
 			},
 			"name": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString("maildir"),
@@ -131,12 +131,12 @@ func validateMaildir(_ context.Context, m *maildirModel, diags *diag.Diagnostics
 func (m *maildirModel) wanted() maildir.Spec {
 	return maildir.Spec{
 		Name:           m.Name.ValueString(),
-		Path:           m.Path.ValueString(),
+		Path:           directory(m.Path.ValueString()),
 		Mode:           m.Mode.ValueString(),
 		Users:          stringsOf(m.Users),
 		Folders:        stringsOf(m.Folders),
 		Spool:          maildir.Spool(m.MboxSpool.ValueString()),
-		SpoolDirectory: m.SpoolDirectory.ValueString(),
+		SpoolDirectory: directory(m.SpoolDirectory.ValueString()),
 	}
 }
 
@@ -183,10 +183,10 @@ func readMaildir(ctx context.Context, r *request[maildirModel], state *maildirMo
 	if actual.Path == "" {
 		return true, nil // the drop-in cannot be read any more; status says so
 	}
-	state.Path, state.Mode = types.StringValue(actual.Path), types.StringValue(actual.Mode)
+	state.Path, state.Mode = directoryLike(state.Path, actual.Path), types.StringValue(actual.Mode)
 	state.MboxSpool = types.StringNull()
 	if actual.Spool != maildir.NoSpool {
-		state.MboxSpool, state.SpoolDirectory = types.StringValue(string(actual.Spool)), types.StringValue(actual.SpoolDirectory)
+		state.MboxSpool, state.SpoolDirectory = types.StringValue(string(actual.Spool)), directoryLike(state.SpoolDirectory, actual.SpoolDirectory)
 	}
 	if state.SpoolDirectory.IsNull() {
 		state.SpoolDirectory = types.StringValue("/var/mail")

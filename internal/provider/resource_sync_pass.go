@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,7 +126,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		},
 		"paths": schema.ListAttribute{
 			Required: true, ElementType: types.StringType,
-			MarkdownDescription: "Directories to copy, absolute: `[\"/home\", \"/var/mail\"]`. None may contain another.",
+			MarkdownDescription: "Directories to copy, absolute: `[\"/home\", \"/var/mail\"]`. None may contain another. A slash at the end makes no difference.",
 			Validators:          []validator.List{listvalidator.SizeAtLeast(1)},
 		},
 		"targets": schema.MapAttribute{
@@ -288,15 +289,24 @@ func (m *syncPassModel) pass() rsyncpass.Pass {
 		FromPort:       int(m.FromPort.ValueInt64()),
 		SeenAs:         stringsOf(m.SeenAs),
 	}
-	targets := m.Targets.Elements()
+	targets := m.targets()
 	for _, source := range stringsOf(m.Paths) {
-		each := rsyncpass.Path{Source: source}
-		if target, ok := targets[source].(types.String); ok {
-			each.Target = target.ValueString()
+		each := rsyncpass.Path{Source: directory(source)}
+		if target, ok := targets[each.Source].(types.String); ok {
+			each.Target = directory(target.ValueString())
 		}
 		p.Paths = append(p.Paths, each)
 	}
 	return p
+}
+
+// targets are the targets by their paths.
+func (m *syncPassModel) targets() map[string]attr.Value {
+	targets := map[string]attr.Value{}
+	for source, target := range m.Targets.Elements() {
+		targets[directory(source)] = target
+	}
+	return targets
 }
 
 func validateSyncPass(_ context.Context, m *syncPassModel, diags *diag.Diagnostics) {
@@ -313,10 +323,10 @@ func validateSyncPass(_ context.Context, m *syncPassModel, diags *diag.Diagnosti
 	}
 	listed := map[string]bool{}
 	for _, source := range stringsOf(m.Paths) {
-		listed[source] = true
+		listed[directory(source)] = true
 	}
 	for source, target := range m.Targets.Elements() {
-		if !listed[source] {
+		if !listed[directory(source)] {
 			diags.AddAttributeError(path.Root("targets").AtMapKey(source), "Target of no path", fmt.Sprintf("%q is not one of paths.", source))
 		}
 		if target.IsUnknown() {
@@ -332,7 +342,10 @@ func validateSyncPass(_ context.Context, m *syncPassModel, diags *diag.Diagnosti
 
 // runsAgain reports whether a change makes the pass run again.
 func runsAgain(prior, plan *syncPassModel) bool {
-	return !prior.Paths.Equal(plan.Paths) || !prior.Targets.Equal(plan.Targets) || !prior.Excludes.Equal(plan.Excludes) ||
+	if !whollyKnown(plan.Paths) || !whollyKnown(plan.Targets) {
+		return true
+	}
+	return !slices.Equal(prior.pass().Paths, plan.pass().Paths) || !prior.Excludes.Equal(plan.Excludes) ||
 		!prior.Final.Equal(plan.Final) || !prior.Triggers.Equal(plan.Triggers)
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
@@ -38,6 +40,37 @@ func unknownIn(set types.Set) bool {
 		}
 	}
 	return false
+}
+
+// directory is a path without the slashes at its end: people write "/home/" and
+// "/home", and mean the same.
+func directory(name string) string {
+	if trimmed := strings.TrimRight(name, "/"); trimmed != "" || name == "" {
+		return trimmed
+	}
+	return "/"
+}
+
+// asDirectory makes a check of paths one that lets a slash at their end pass.
+func asDirectory(check func(string) error) func(string) error {
+	return func(name string) error { return check(directory(name)) }
+}
+
+// directoryLike is a directory in the place of another: written as before where
+// it is the same.
+func directoryLike(before types.String, now string) types.String {
+	if !before.IsNull() && directory(before.ValueString()) == directory(now) {
+		return before
+	}
+	return types.StringValue(now)
+}
+
+// replaceOther is RequiresReplace for a directory.
+func replaceOther() planmodifier.String {
+	const what = "Another directory makes another resource."
+	return stringplanmodifier.RequiresReplaceIf(func(_ context.Context, req planmodifier.StringRequest, resp *stringplanmodifier.RequiresReplaceIfFuncResponse) {
+		resp.RequiresReplace = directory(req.StateValue.ValueString()) != directory(req.PlanValue.ValueString())
+	}, what, what)
 }
 
 // setLike is a set of texts in the place of another: null where there are none
@@ -79,6 +112,12 @@ func whollyKnown(value attr.Value) bool {
 	}
 	switch value := value.(type) {
 	case types.List:
+		for _, element := range value.Elements() {
+			if !whollyKnown(element) {
+				return false
+			}
+		}
+	case types.Map:
 		for _, element := range value.Elements() {
 			if !whollyKnown(element) {
 				return false

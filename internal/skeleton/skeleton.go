@@ -147,6 +147,15 @@ func (s Spec) Check() error {
 	return nil
 }
 
+// CleanHome is a home in its shortest form: /etc/passwd may have a slash at its end,
+// or the /./ that marks what is below the root that a user sees.
+func CleanHome(home string) string {
+	if home == "" {
+		return ""
+	}
+	return path.Clean(home)
+}
+
 func checkHome(home string) error {
 	if home == "" {
 		return nil
