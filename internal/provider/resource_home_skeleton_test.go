@@ -62,7 +62,7 @@ func TestAccHomeSkeleton(t *testing.T) {
 		run(t, host, "sh", "-c", "echo theirs >/home/sara/.forward; chown sara /home/sara/.forward; ln -s /etc /home/sara/out")
 
 		const all = `
-  directories = { mail = { mode = "0700" }, "public_html/cgi-bin" = {}, old = { mode = "2750" } }
+  directories = { mail = { mode = "0700" }, "public_html/cgi-bin/" = {}, old = { mode = "2750" } }
   files       = { "public_html/index.html" = { content = "hello\n" }, ".forward" = { content = "ours\n", mode = "0600" } }
   skel        = true
 `

@@ -173,16 +173,25 @@ func passTrees(t *testing.T, w *world, host *lab.Host) {
 	run(t, w.trixie, "sh", "-c", fillTree, "sh", "4812", "new")
 }
 
+// bannered has a host's sshd greet whoever logs in, as a Banner does.
+func bannered(t *testing.T, h *lab.Host) {
+	t.Helper()
+	const reload = "\nif [ -d /run/systemd/system ]; then systemctl reload ssh; else /etc/init.d/ssh reload >/dev/null; fi"
+	run(t, h, "sh", "-c", "cp -p /etc/ssh/sshd_config /root/sshd_config.before; echo 'Whoever you are: we see you.' >/etc/ssh/greeting; sed -i '1i Banner /etc/ssh/greeting' /etc/ssh/sshd_config"+reload)
+	t.Cleanup(func() { run(t, h, "sh", "-c", "rm /etc/ssh/greeting; mv /root/sshd_config.before /etc/ssh/sshd_config"+reload) })
+}
+
 func TestAccSyncPass(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		passTrees(t, w, host)
+		bannered(t, host)
 		started := ""
 		remember := func(s *terraform.State) error {
 			started = s.RootModule().Resources[pass].Primary.Attributes["started"]
 			time.Sleep(1100 * time.Millisecond) // the times are whole seconds
 			return nil
 		}
-		const base = "  excludes = [\"*.tmp\", \"/staying\"]\n"
+		const base = "  excludes = [\"*.tmp\", \"/staying\"]\n  streams = 2\n"
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{
@@ -233,6 +242,16 @@ func TestAccSyncPass(t *testing.T) {
 				},
 				{ // how a pass goes about it is no reason to run again
 					Config:           passConfig(w, name, base+"  triggers = { again = 1 }\n  bandwidth_limit = 100000\n"),
+					ConfigPlanChecks: passUpdated,
+					Check: func(s *terraform.State) error {
+						if now := s.RootModule().Resources[pass].Primary.Attributes["started"]; now != started {
+							return fmt.Errorf("the pass ran again: started was %s and is %s", started, now)
+						}
+						return nil
+					},
+				},
+				{ // nor is a slash at the end
+					Config:           strings.Replace(passConfig(w, name, base+"  triggers = { again = 1 }\n"), `["/srv/pass data", "/srv/second"]`, `["/srv/pass data/", "/srv/second//"]`, 1),
 					ConfigPlanChecks: passUpdated,
 					Check: func(s *terraform.State) error {
 						if now := s.RootModule().Resources[pass].Primary.Attributes["started"]; now != started {

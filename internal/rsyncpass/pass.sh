@@ -152,11 +152,12 @@ fetch() {
 	set +f
 	target=$(sed -n "${number}p" "$job/targets")
 	if [ "$(cat "$job/delete")" = trash ]; then set -- "$@" --backup "--backup-dir=$trash/$number"; fi
-	# What goes side by side has a connection of its own: one ssh keeps one CPU busy.
+	# What goes side by side has a connection of its own: one ssh keeps one CPU busy. Its
+	# Banner, or a warning of ssh, would be taken for words of rsync about a file.
 	socket=$job/mux
 	if [ "$streams" -gt 1 ]; then socket=none; fi
 	env RSYNC_PROTECT_ARGS=0 rsync "$@" --from0 "--files-from=:want-$number-$stream" "--log-file=$log" \
-		"--rsh=ssh -F $job/ssh_config -S $socket" "cutover-old:$number/" "$target/" >"$said" 2>"$left.said"
+		"--rsh=ssh -o LogLevel=ERROR -F $job/ssh_config -S $socket" "cutover-old:$number/" "$target/" >"$said" 2>"$left.said"
 	code=$?
 	tail -c 6000 "$said" | grep -a '^[A-Z][a-z ]*: [0-9]' >"$left.stats"
 	done_with "$said"

@@ -293,3 +293,16 @@ func TestInspectNeverTakesALostConnectionForAbsence(t *testing.T) {
 		t.Error("a lost connection was taken for an answer")
 	}
 }
+
+// With the relays' ssh_config the forwards are gone that the key is compared with.
+func TestInspectSaysOnlyWhatIsSo(t *testing.T) {
+	t.Parallel()
+	want := Tunnel{Name: "relay", Forwards: []Forward{forward(25)}, ToAddress: "192.0.2.2", ToPort: 22, SourceAddresses: []string{"192.0.2.1"}}
+	old, fresh := running(want)
+	path := want.directory() + "/ssh_config"
+	from, to := fakes(t, strings.Replace(old, shown(textFile{path: path, content: want.sshConfig()}), "", 1), fresh)
+	_, status, found, err := Inspect(context.Background(), from, to, "relay", "")
+	if err != nil || !found || !strings.Contains(status, path+" is gone") || strings.Contains(status, "authorized_keys") {
+		t.Errorf("%q, found %v, error %v", status, found, err)
+	}
+}
