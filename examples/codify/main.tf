@@ -6,7 +6,7 @@ data "cutover_host_users" "old" {
 }
 
 resource "cutover_host_user" "people" {
-  for_each = { for name, user in data.cutover_host_users.old.users : name => user if !contains(var.staying, name) }
+  for_each = { for name, user in data.cutover_host_users.old.users : name => user if length(user.problems) == 0 && !contains(var.staying, name) }
 
   host          = "new"
   name          = each.key
@@ -19,6 +19,14 @@ resource "cutover_host_user" "people" {
   home          = each.value.home
   shell         = each.value.shell
   password_from = "old"
+}
+
+# Those whom a cutover_host_user cannot be, such as a name that useradd refuses.
+check "people" {
+  assert {
+    condition     = alltrue([for user in data.cutover_host_users.old.users : length(user.problems) == 0])
+    error_message = "Left out, and yours to see to: ${jsonencode({ for name, user in data.cutover_host_users.old.users : name => user.problems if length(user.problems) > 0 })}"
+  }
 }
 
 data "cutover_vhosts" "old" {

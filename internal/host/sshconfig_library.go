@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,11 +17,7 @@ import (
 func (q question) byLibrary() (settings, error) {
 	files := []string{q.path}
 	if q.path == "" {
-		who, err := user.Current()
-		if err != nil {
-			return nil, fmt.Errorf("unable to tell whose ssh_config to read: %w", err)
-		}
-		files = []string{filepath.Join(who.HomeDir, ".ssh", "config"), "/etc/ssh/ssh_config"}
+		files = []string{inSSHHome("~/.ssh/config"), "/etc/ssh/ssh_config"}
 	}
 	found := settings{}
 	for _, file := range files {

@@ -174,7 +174,8 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 			},
 			"allow_open_relay": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-				MarkdownDescription: "**Dangerous.** Starts the relays although the new host's mail server would relay anybody's mail that comes through them. Default: `false`.",
+				MarkdownDescription: "**Dangerous.** Starts the relays although the new host's mail server would relay anybody's mail that comes through them, or does not say whether it would. " +
+					"Without it, each mail server among the targets is asked (inside TLS too, and no mail is sent), and only a clear no lets the tunnel start. Default: `false`.",
 			},
 			"release_hold": releaseHoldAttribute(),
 			"status": schema.StringAttribute{
