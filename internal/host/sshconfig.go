@@ -41,7 +41,7 @@ type question struct {
 
 // readSSHConfig returns what ssh says about a host. Ssh knows its files best:
 // Match exec, Include, canonical names and its rules of quoting. Only where there
-// is no ssh, sshConfigByLibrary reads them.
+// is no ssh, byLibrary reads them.
 func readSSHConfig(ctx context.Context, q question) (settings, error) {
 	if q.path == "none" {
 		return nil, nil
