@@ -4,8 +4,10 @@
 // The host drops what opens a connection from outside (a SYN), so that clients
 // repeat it, as TCP does of itself after 1, 3 and 7 s or sooner. Established
 // connections and loopback pass. The kernel itself ends the hold on time, by
-// the timeout of an nftables set's elements or by the end date of iptables
-// rules; no process has to live for that. Rules do not outlive a reboot.
+// the timeout of an nftables set's elements or of an entry of xt_recent; no
+// process has to live for that, and nothing that is done to the host's clock
+// counts. Only where xt_recent cannot do it, iptables rules have an end by the
+// clock. Rules do not outlive a reboot.
 // The package may import internal/host.
 package hold
 
@@ -39,13 +41,18 @@ const (
 // State is a hold as its host has it.
 type State struct {
 	Hold
-	Begun   time.Time // by the host's clock, as Expires is
+	Begun   time.Time // by the host's clock, as Expires is: for people, and no other
 	Expires time.Time
 	Status  string // Held, Released, Expired, or Lost with the reason
 
-	boot string // the host's, in which the hold began
-	tool string // what made the rules: nft, iptables, or "" where that is not known
+	boot   string        // the host's, in which the hold began
+	uptime time.Duration // the host's at that time; less than 0 for a hold of the boot before
+	tool   string        // what made the rules: nft, iptables, byClock, or "" where that is not known
 }
+
+// ByClock reports whether the host's clock ends the hold, for want of anything
+// there that counts the time which has passed.
+func (s State) ByClock() bool { return s.tool == byClock }
 
 // maxName keeps CUTOVER-HOLD-NAME within the 28 characters of a chain's name
 // (iptables(8)).

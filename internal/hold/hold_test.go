@@ -19,15 +19,20 @@ const start = 1_800_000_000 // 2027-01-15T08:00:00Z
 var web = Hold{Name: "web", Ports: []int{443, 80}, ExpiresAfter: 10 * time.Minute}
 
 // saying is what state.sh prints of a host: the time in seconds since start,
-// then lines.
-func saying(seconds int, lines ...string) string {
-	return fmt.Sprintf("now %d\nboot b1\narrived 22\nipv6\n%s\n", start+seconds, strings.Join(lines, "\n"))
+// then lines. The host was booted 5000 s before.
+func saying(seconds int, lines ...string) string { return clock(0, seconds, lines...) }
+
+// clock is saying of a host whose clock was set meanwhile, by so many seconds.
+func clock(set, seconds int, lines ...string) string {
+	return fmt.Sprintf("now %d\nuptime %d\nboot b1\narrived 22\nipv6\n%s\n", start+seconds+set, 5000+seconds, strings.Join(lines, "\n"))
 }
+
+const hour = 3600
 
 var (
 	tools = "tool nft\ntool iptables\ntool ip6tables"
 	// written is the record of web, as state.sh prints it.
-	written = "record web ports 80 443\nrecord web after 600\nrecord web begun 1800000000\nrecord web expires 1800000600\nrecord web boot b1\nrecord web tool nft\nrecord web released no"
+	written = "record web ports 80 443\nrecord web after 600\nrecord web begun 1800000000\nrecord web expires 1800000600\nrecord web uptime 5000\nrecord web boot b1\nrecord web tool nft\nrecord web released no"
 	over    = strings.Replace(written, "released no", "released yes", 1)
 	// listed is its table, as nft 1.0 lists it.
 	listed = table("80 timeout 10m expires 9m59s996ms,\n\t\t\t     443 timeout 10m expires 9m59s996ms")
@@ -44,23 +49,50 @@ func table(elements string) string {
 	return "nft web " + strings.ReplaceAll(text, "\n", "\nnft web ")
 }
 
-// saved is what iptables-save has of web, each line after a tool's name.
+// saved is what iptables-save has of web, each line after a tool's name, and the
+// list that has begun.
 func saved(tool string, ports ...int) string {
+	list := map[string]string{"iptables": "CUTOVER-HOLD-web --mask 0.0.0.0", "ip6tables": "CUTOVER-HOLD6-web --mask ::"}[tool]
+	name, _, _ := strings.Cut(list, " ")
+	return savedUntil(tool, "recent --rcheck --seconds 600 --reap --name "+list+" --rdest", ports...) + "\nlist " + name
+}
+
+// savedByClock is saved on a host without xt_recent.
+func savedByClock(tool string, ports ...int) string {
+	return savedUntil(tool, "time --datestop 2027-01-15T08:10:00", ports...)
+}
+
+func savedUntil(tool, inTime string, ports ...int) string {
 	lines := []string{"-A PREROUTING -j CUTOVER-HOLD-web", "-A CUTOVER-HOLD-web -i lo -j RETURN"}
 	for _, port := range ports {
-		lines = append(lines, fmt.Sprintf("-A CUTOVER-HOLD-web -p tcp -m tcp --dport %d --tcp-flags FIN,SYN,RST,ACK SYN -m addrtype --dst-type LOCAL -m time --datestop 2027-01-15T08:10:00 -j DROP", port))
+		lines = append(lines, fmt.Sprintf("-A CUTOVER-HOLD-web -p tcp -m tcp --dport %d --tcp-flags FIN,SYN,RST,ACK SYN -m addrtype --dst-type LOCAL -m %s -j DROP", port, inTime))
 	}
 	return tool + " " + strings.Join(lines, "\n"+tool+" ")
 }
 
 func TestTheKernelSaysWhatAHoldIsDoing(t *testing.T) {
 	byIptables := strings.Replace(written, "tool nft", "tool iptables", 1)
+	byTheClock := strings.Replace(written, "tool nft", "tool iptables-clock", 1)
+	both := saved("iptables", 80, 443) + "\n" + saved("ip6tables", 80, 443)
+	bothByClock := savedByClock("iptables", 80, 443) + "\n" + savedByClock("ip6tables", 80, 443)
+	bootedAgain := strings.Replace(written, "boot b1", "boot b0", 1)
 	for name, c := range map[string]struct{ out, want string }{
 		"nothing there":           {saying(0, tools), "not found"},
 		"held by nft":             {saying(5, tools, written, listed), "held"},
 		"held by iptables":        {saying(5, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)), "held"},
-		"last second of iptables": {saying(600, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)), "held"},
-		"iptables' time is over":  {saying(601, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)), "expired"},
+		"iptables' time is over":  {saying(601, byIptables, both), "expired"},
+		"its clock set back":      {clock(-hour, 300, byIptables, both), "held"},
+		"set back, and over":      {clock(-hour, 601, byIptables, both), "expired"},
+		"its clock set forward":   {clock(+hour, 300, byIptables, both), "held"},
+		"forward, rules gone":     {clock(+hour, 300, byIptables), "lost: its rules for port 80, 443 are gone"},
+		"set back, lifted since":  {clock(-hour, 601, byIptables), "expired"},
+		"no list has begun":       {saying(5, byIptables, strings.ReplaceAll(both, "\nlist ", "\nother ")), "lost: its rules for port 80, 443 are gone"},
+		"reaped by a packet":      {clock(-hour, 601, byIptables, strings.ReplaceAll(both, "\nlist ", "\nother ")), "expired"},
+		"held by the clock":       {saying(5, byTheClock, bothByClock), "held"},
+		"the clock's last second": {saying(600, byTheClock, bothByClock), "held"},
+		"the clock's time is up":  {saying(601, byTheClock, bothByClock), "expired"},
+		"the clock holds on":      {clock(-hour, 601, byTheClock, bothByClock), "held"},
+		"the clock ended it":      {clock(+hour, 300, byTheClock, bothByClock), "expired"},
 		"not in IPv6":             {saying(5, byIptables, saved("iptables", 80, 443)), "lost: its rules for port 80, 443 are gone"},
 		"one port of IPv6":        {saying(5, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80)), "lost: its rules for port 443 are gone"},
 		"no jump to the chain":    {saying(5, byIptables, strings.ReplaceAll(saved("iptables", 80, 443), "-A PREROUTING", "-A INPUT"), saved("ip6tables", 80, 443)), "lost"},
@@ -68,14 +100,17 @@ func TestTheKernelSaysWhatAHoldIsDoing(t *testing.T) {
 		"no chain":                {saying(5, written, strings.ReplaceAll(listed, "drop", "accept")), "lost"},
 		"nft's time is over":      {saying(601, written, table("")), "expired"},
 		"a clock set back":        {saying(-3000, written, table("")), "expired"},
-		"expired, then booted":    {saying(700, strings.Replace(written, "boot b1", "boot b0", 1)), "expired"},
+		"expired, then booted":    {saying(700, bootedAgain), "expired"},
+		"set back at the boot":    {clock(-hour, 700, bootedAgain), "expired"}, // up for longer than it was to hold
+		"a container's restart":   {strings.Replace(saying(50, written), "uptime 5050", "uptime 20", 1), "lost: the host was booted"},
 		"flushed":                 {saying(5, written), "lost: its rules for port 80, 443 are gone"},
-		"booted":                  {saying(5, strings.Replace(written, "boot b1", "boot b0", 1)), "lost: the host was booted"},
+		"booted":                  {strings.Replace(saying(50, bootedAgain), "uptime 5050", "uptime 20", 1), "lost: the host was booted"},
 		"released":                {saying(5, over), "released"},
 		"released and booted":     {saying(5, strings.Replace(over, "boot b1", "boot b0", 1)), "released"},
 		"released long ago":       {saying(5000, over), "released"},
 		"released, yet it holds":  {saying(5, over, listed), "held"},
 		"unknown to the record":   {saying(5, listed), "lost: what was written down of it"},
+		"unknown, by iptables":    {saying(5, both), "lost: what was written down of it"},
 		"damaged record":          {saying(5, "record web ports eighty"), "lost: what is written down of it in /var/lib/cutover was damaged"},
 		"of another name":         {saying(5, strings.ReplaceAll(written, "web", "mail")), "not found"},
 	} {
@@ -128,6 +163,7 @@ ports 80 443
 after 600
 begun 1800000000
 expires 1800000600
+uptime 5000
 boot b1
 tool nft
 released no
@@ -152,8 +188,8 @@ table inet cutover_hold_web {
 const iptablesOfWeb = `*mangle
 :CUTOVER-HOLD-web - [0:0]
 -A CUTOVER-HOLD-web -i lo -j RETURN
--A CUTOVER-HOLD-web -p tcp --dport 80 --syn -m addrtype --dst-type LOCAL -m time --utc --datestop 2027-01-15T08:10:00 -j DROP
--A CUTOVER-HOLD-web -p tcp --dport 443 --syn -m addrtype --dst-type LOCAL -m time --utc --datestop 2027-01-15T08:10:00 -j DROP
+-A CUTOVER-HOLD-web -p tcp --dport 80 --syn -m addrtype --dst-type LOCAL -m recent --rcheck --seconds 600 --reap --name LIST --mask ANY --rdest -j DROP
+-A CUTOVER-HOLD-web -p tcp --dport 443 --syn -m addrtype --dst-type LOCAL -m recent --rcheck --seconds 600 --reap --name LIST --mask ANY --rdest -j DROP
 `
 
 func TestBegin(t *testing.T) {
@@ -176,6 +212,20 @@ func TestBeginFallsBackToIptables(t *testing.T) {
 		WithStdin(strings.Replace(recordOfWeb, "tool nft", "tool iptables", 1) + "rules\n" + iptablesOfWeb)
 	fake.Expect("hold/state.sh").Prints(saying(1, tools, written, saved("iptables", 80, 443), saved("ip6tables", 80, 443)))
 	if s, err := NewHolds(fake).Begin(t.Context(), web); err != nil || s.Status != Held {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// Debian 7 has iptables 1.4.14, whose xt_recent has no --mask.
+func TestBeginFallsBackToTheClock(t *testing.T) {
+	byTheClock := strings.NewReplacer("-m recent --rcheck --seconds 600 --reap --name LIST --mask ANY --rdest", "-m time --utc --datestop 2027-01-15T08:10:00")
+	record := strings.Replace(recordOfWeb, "tool nft", "tool iptables-clock", 1)
+	fake := hosttest.New(t)
+	fake.Expect("hold/state.sh").Prints(saying(0, "tool iptables\ntool ip6tables"))
+	fake.Expect("hold/hold.sh web iptables CUTOVER-HOLD-web yes").Exits(2, "iptables-restore v1.4.14: unknown option \"--mask\"")
+	fake.Expect("hold/hold.sh web iptables-clock CUTOVER-HOLD-web yes").WithStdin(record + "rules\n" + byTheClock.Replace(iptablesOfWeb))
+	fake.Expect("hold/state.sh").Prints(saying(1, strings.Replace(written, "tool nft", "tool iptables-clock", 1), savedByClock("iptables", 80, 443), savedByClock("ip6tables", 80, 443)))
+	if s, err := NewHolds(fake).Begin(t.Context(), web); err != nil || s.Status != Held || !s.ByClock() {
 		t.Errorf("%+v, %v", s, err)
 	}
 }
@@ -271,7 +321,7 @@ func TestBeginTakesOverWhatAKilledApplyHasLeft(t *testing.T) {
 	fake := hosttest.New(t)
 	fake.Expect("hold/state.sh").Prints(saying(100, tools, written, listed))
 	fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").WithStdin(
-		strings.NewReplacer("begun 1800000000", "begun 1800000100", "expires 1800000600", "expires 1800000700").Replace(recordOfWeb) + "rules\n" + rulesOfWeb)
+		strings.NewReplacer("begun 1800000000", "begun 1800000100", "expires 1800000600", "expires 1800000700", "uptime 5000", "uptime 5100").Replace(recordOfWeb) + "rules\n" + rulesOfWeb)
 	fake.Expect("hold/state.sh").Prints(saying(101, tools, written, listed))
 	if s, err := NewHolds(fake).Begin(t.Context(), web); err != nil || s.Status != Held {
 		t.Errorf("%+v, %v", s, err)
@@ -298,6 +348,39 @@ func TestChange(t *testing.T) {
 				strings.Replace(rulesOfWeb, "80 timeout 600s, 443 timeout 600s", "80 timeout 200s", 1))
 		fake.Expect("hold/state.sh").Prints(saying(101, tools, strings.Replace(written, "80 443", "80", 1), table("80 timeout 200s expires 199s")))
 		if s, err := NewHolds(fake).Change(t.Context(), wanted); err != nil || s.Status != Held || s.Expires.Unix() != start+300 {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+	t.Run("held, and the clock set back", func(t *testing.T) {
+		fake := hosttest.New(t)
+		byIptables := strings.Replace(written, "tool nft", "tool iptables", 1)
+		fake.Expect("hold/state.sh").Prints(clock(-hour, 100, "tool iptables\ntool ip6tables", byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)))
+		fake.Expect("hold/hold.sh web iptables CUTOVER-HOLD-web yes").WithStdin(
+			strings.NewReplacer("after 600", "after 300", "expires 1800000600", "expires 1799996700", "tool nft", "tool iptables").Replace(recordOfWeb) + "rules\n" +
+				strings.ReplaceAll(iptablesOfWeb, "--seconds 600", "--seconds 200"))
+		fake.Expect("hold/state.sh").Prints(clock(-hour, 101, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)))
+		if s, err := NewHolds(fake).Change(t.Context(), Hold{"web", []int{80, 443}, 5 * time.Minute}); err != nil || s.Status != Held {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+	t.Run("the new time is over, by no clock", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(clock(-hour, 400, tools, written, listed))
+		fake.Expect("hold/lift.sh web cutover_hold_web CUTOVER-HOLD-web nft")
+		if s, err := NewHolds(fake).Change(t.Context(), wanted); err != nil || s.Status != Expired {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+	t.Run("of the boot before", func(t *testing.T) { // the rest of its time, counted on in this one
+		fake := hosttest.New(t)
+		booted := func(seconds int, lines ...string) string {
+			return strings.Replace(saying(seconds, lines...), fmt.Sprintf("uptime %d", 5000+seconds), "uptime 30", 1)
+		}
+		fake.Expect("hold/state.sh").Prints(booted(100, tools, strings.Replace(written, "boot b1", "boot b0", 1)))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").WithStdin(
+			strings.NewReplacer("uptime 5000", "uptime -70").Replace(recordOfWeb) + "rules\n" + strings.ReplaceAll(rulesOfWeb, "timeout 600s", "timeout 500s"))
+		fake.Expect("hold/state.sh").Prints(booted(101, tools, written, listed))
+		if s, err := NewHolds(fake).Change(t.Context(), web); err != nil || s.Status != Held {
 			t.Errorf("%+v, %v", s, err)
 		}
 	})

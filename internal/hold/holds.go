@@ -70,8 +70,8 @@ func (h *Holds) Begin(ctx context.Context, wanted Hold) (State, error) {
 		return there, fmt.Errorf("host %[1]q has a hold %[2]q already, over port %[3]s until %[4]s; import it (terraform import … %[1]s/%[2]s), or choose another name",
 			h.host.Name(), wanted.Name, list(there.sorted(), ", "), there.Expires.UTC().Format(time.RFC3339))
 	}
-	begun := State{Hold: wanted, Begun: f.now, Expires: f.now.Add(wanted.ExpiresAfter), boot: f.boot}
-	if begun, err = h.apply(ctx, f, begun); err == nil {
+	begun := State{Hold: wanted, Begun: f.now, uptime: f.uptime, boot: f.boot}
+	if begun, err = h.apply(ctx, f, begun, wanted.ExpiresAfter); err == nil {
 		return begun, nil
 	}
 	var nothing *objection
@@ -107,15 +107,17 @@ func (h *Holds) Change(ctx context.Context, wanted Hold) (State, error) {
 	if s.Status == Released || s.Status == Expired {
 		return s, h.run(ctx, s, "none", "", false)
 	}
-	if s.Begun.IsZero() {
-		s.Begun = f.now
+	if s.Begun.IsZero() || s.uptime == 0 {
+		s.Begun, s.uptime, s.boot = f.now, f.uptime, f.boot
 	}
-	s.Expires, s.boot = s.Begun.Add(wanted.ExpiresAfter), f.boot
-	if !f.now.Before(s.Expires) { // the new time is over already
+	elapsed := f.elapsed(s)
+	s.uptime, s.boot = f.uptime-elapsed, f.boot
+	if elapsed >= wanted.ExpiresAfter { // the new time is over already
+		s.Expires = s.Begun.Add(wanted.ExpiresAfter)
 		s.Status = Expired
 		return s, h.lift(ctx, s, s.record())
 	}
-	return h.apply(ctx, f, s)
+	return h.apply(ctx, f, s, wanted.ExpiresAfter-elapsed)
 }
 
 // Release lets waiting connections in: what clients repeat now gets through.
@@ -200,22 +202,26 @@ func makers(f facts) []string {
 		tools = append(tools, nft)
 	}
 	if slices.Contains(f.tools, iptables) && (!f.ipv6 || slices.Contains(f.tools, "ip6tables")) {
-		tools = append(tools, iptables)
+		tools = append(tools, iptables, byClock)
 	}
 	return tools
 }
 
-// apply makes the rules with the first tool that can, and has the host confirm
-// that they hold.
-func (h *Holds) apply(ctx context.Context, f facts, s State) (State, error) {
+// apply makes the rules with the first tool that can, for the time that remains,
+// and has the host confirm that they hold.
+func (h *Holds) apply(ctx context.Context, f facts, s State, remaining time.Duration) (State, error) {
+	s.Expires = f.now.Add(remaining)
 	if err := h.preflight(ctx, f, s.Hold); err != nil {
 		return s, &objection{err}
 	}
 	var failures []error
 	for _, tool := range makers(f) {
-		rules := s.nftables(s.Expires.Sub(f.now))
-		if tool == iptables {
-			rules = s.iptables(s.Expires)
+		rules := s.nftables(remaining)
+		switch tool {
+		case iptables:
+			rules = s.iptables(remaining)
+		case byClock:
+			rules = s.byClock(s.Expires)
 		}
 		s.tool, s.Status = tool, Held
 		err := h.run(ctx, s, tool, rules, f.ipv6)

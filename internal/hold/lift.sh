@@ -3,11 +3,12 @@
 #   $1 the hold's name
 #   $2 its table in nftables
 #   $3 its chain in iptables
-#   $4 what made its rules, nft or iptables, or nothing where that is not known
+#   $4 what made its rules, nft, iptables or iptables-clock, or nothing where that
+#      is not known
 # Standard input is what to write down of it, or empty to forget it.
 set -eu
 umask 022
-made=$4
+made=${4%-clock}
 record=$(cat)
 file=/var/lib/cutover/hold-$1
 if [ -n "$record" ]; then

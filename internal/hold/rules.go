@@ -39,14 +39,30 @@ table inet %[1]s {
 }
 
 // iptables are the rules for iptables-restore(8) and ip6tables-restore(8) but
-// for the jump to the chain and the COMMIT, which hold.sh adds. The chain is
-// emptied first if it is there already.
-func (h Hold) iptables(expires time.Time) string {
+// for the jump to the chain, the names LIST and ANY, and the COMMIT, which are
+// for hold.sh. The chain is emptied first if it is there already.
+//
+// xt_recent counts the time that has passed since an entry was made, whatever
+// is done to the clock. The one entry of a list whose mask has no bits is found
+// for every packet. Once its time is over, the first packet takes it away
+// (--reap): the ticks of a kernel of 32 bits come round after some weeks, and it
+// would look new again.
+func (h Hold) iptables(remaining time.Duration) string {
+	return h.dropping(fmt.Sprintf("-m recent --rcheck --seconds %d --reap --name LIST --mask ANY --rdest", int(remaining.Seconds())))
+}
+
+// byClock are the same rules for a host whose xt_recent has no --mask (before
+// Linux 3.5 and iptables 1.4.15) or is not to be had. They end when the host's
+// clock says so: later if it is set back, sooner if it is set forward.
+func (h Hold) byClock(expires time.Time) string {
+	return h.dropping("-m time --utc --datestop " + expires.UTC().Format(dateStop))
+}
+
+func (h Hold) dropping(inTime string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*mangle\n:%[1]s - [0:0]\n-A %[1]s -i lo -j RETURN\n", h.chain())
 	for _, port := range h.sorted() {
-		fmt.Fprintf(&b, "-A %s -p tcp --dport %d --syn -m addrtype --dst-type LOCAL -m time --utc --datestop %s -j DROP\n",
-			h.chain(), port, expires.UTC().Format(dateStop))
+		fmt.Fprintf(&b, "-A %s -p tcp --dport %d --syn -m addrtype --dst-type LOCAL %s -j DROP\n", h.chain(), port, inTime)
 	}
 	return b.String()
 }
@@ -64,8 +80,9 @@ ports %s
 after %d
 begun %d
 expires %d
+uptime %d
 boot %s
 tool %s
 released %s
-`, s.Name, list(s.sorted(), " "), int(s.ExpiresAfter.Seconds()), s.Begun.Unix(), s.Expires.Unix(), s.boot, s.tool, released)
+`, s.Name, list(s.sorted(), " "), int(s.ExpiresAfter.Seconds()), s.Begun.Unix(), s.Expires.Unix(), int(s.uptime.Seconds()), s.boot, s.tool, released)
 }

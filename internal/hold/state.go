@@ -22,11 +22,13 @@ var stateScript = host.Script{Name: "hold/state.sh", Text: stateText}
 const (
 	nft      = "nft"
 	iptables = "iptables"
+	byClock  = "iptables-clock" // iptables whose rules end by the host's clock
 )
 
 // facts are a host as state.sh sees it.
 type facts struct {
 	now     time.Time
+	uptime  time.Duration
 	boot    string
 	arrived int // port of the sshd through which the host was reached, 0 if not known
 	ipv6    bool
@@ -34,6 +36,7 @@ type facts struct {
 	records map[string]State  // by name; Status is Released or ""
 	nft     map[string]string // the hold's table as nft lists it, by the name of its table
 	saved   map[string][]string
+	lists   []string // of xt_recent, that have an entry
 }
 
 // look asks the host, in one round trip.
@@ -61,6 +64,8 @@ func parse(out string) (facts, error) {
 				return f, fmt.Errorf("no time: %q", line)
 			}
 			f.now = time.Unix(seconds, 0)
+		case "uptime":
+			f.uptime = seconds(rest)
 		case "boot":
 			f.boot = rest
 		case "arrived":
@@ -76,12 +81,19 @@ func parse(out string) (facts, error) {
 			f.nft[name] += after + "\n"
 		case "iptables", "ip6tables":
 			f.saved[key] = append(f.saved[key], rest)
+		case "list":
+			f.lists = append(f.lists, rest)
 		}
 	}
-	if f.now.IsZero() {
+	if f.now.IsZero() || f.uptime == 0 {
 		return f, fmt.Errorf("no time at all")
 	}
 	return f, nil
+}
+
+func seconds(text string) time.Duration {
+	number, _ := strconv.ParseInt(text, 10, 64)
+	return time.Duration(number) * time.Second
 }
 
 // with is the state with a line of its record read into it. What somebody has
@@ -99,11 +111,13 @@ func (s State) with(name, line string) State {
 			}
 		}
 	case "after":
-		s.ExpiresAfter = time.Duration(number) * time.Second
+		s.ExpiresAfter = seconds(value)
 	case "begun":
 		s.Begun = time.Unix(number, 0)
 	case "expires":
 		s.Expires = time.Unix(number, 0)
+	case "uptime":
+		s.uptime = seconds(value)
 	case "boot":
 		s.boot = value
 	case "tool":
@@ -118,15 +132,34 @@ func (s State) with(name, line string) State {
 
 var (
 	elements = regexp.MustCompile(`(?s)elements = \{([^}]*)\}`)
-	dropped  = regexp.MustCompile(`--dport ([0-9]+) .*--datestop ([0-9T:-]+) .*-j DROP`)
+	dropped  = regexp.MustCompile(`--dport ([0-9]+) .*(?:--datestop|--name) ([^ ]+) .*-j DROP`)
 )
+
+// booted reports whether the hold began before the host's last boot. A
+// container that was started again has the boot ID of before, but not the uptime.
+func (f facts) booted(s State) bool { return s.boot != f.boot || f.uptime < s.uptime }
+
+// elapsed is how long ago a hold began. The clock, which may have been set,
+// counts only across a boot, where nothing else is left of the time before; the
+// uptime is the least that it can be then.
+func (f facts) elapsed(s State) time.Duration {
+	if f.booted(s) {
+		return max(f.uptime, f.now.Sub(s.Begun))
+	}
+	return f.uptime - s.uptime
+}
+
+// over reports whether the time of a hold has passed, as far as it is known.
+func (f facts) over(s State) bool {
+	return s.ExpiresAfter > 0 && f.elapsed(s) >= s.ExpiresAfter || s.ByClock() && !f.now.Before(s.Expires)
+}
 
 // holding are the ports at which a hold makes connections wait right now,
 // whatever is written down of it. Where IPv4 and IPv6 have rules of their own,
 // those that are held in both.
-func (f facts) holding(h Hold) []int {
+func (f facts) holding(s State) []int {
 	var ports []int
-	if table := f.nft[h.table()]; strings.Contains(table, "hook prerouting") && strings.Contains(table, "drop") {
+	if table := f.nft[s.table()]; strings.Contains(table, "hook prerouting") && strings.Contains(table, "drop") {
 		if set := elements.FindStringSubmatch(table); set != nil {
 			for _, element := range strings.Split(set[1], ",") {
 				word, _, _ := strings.Cut(strings.TrimSpace(element), " ")
@@ -138,11 +171,11 @@ func (f facts) holding(h Hold) []int {
 		slices.Sort(ports)
 		return ports
 	}
-	ports = f.dropping(iptables, h)
+	ports = f.dropping(iptables, s)
 	if !f.ipv6 {
 		return ports
 	}
-	six := f.dropping("ip6tables", h)
+	six := f.dropping("ip6tables", s)
 	return slices.DeleteFunc(ports, func(port int) bool { return !slices.Contains(six, port) })
 }
 
@@ -155,20 +188,21 @@ func (f facts) ranOut(h Hold) bool {
 
 // dropping are the ports for which iptables or ip6tables has a rule of the hold
 // that packets reach and whose time is not over.
-func (f facts) dropping(tool string, h Hold) []int {
+func (f facts) dropping(tool string, s State) []int {
 	var ports []int
 	jump := false
 	for _, rule := range f.saved[tool] {
 		switch {
-		case rule == "-A PREROUTING -j "+h.chain():
+		case rule == "-A PREROUTING -j "+s.chain():
 			jump = true
-		case strings.HasPrefix(rule, "-A "+h.chain()+" "):
+		case strings.HasPrefix(rule, "-A "+s.chain()+" "):
 			found := dropped.FindStringSubmatch(rule)
 			if found == nil {
 				continue
 			}
 			port, _ := strconv.Atoi(found[1])
-			if until, err := time.Parse(dateStop, found[2]); err == nil && !f.now.After(until) {
+			until, err := time.Parse(dateStop, found[2])
+			if err == nil && !f.now.After(until) || slices.Contains(f.lists, found[2]) && !f.over(s) {
 				ports = append(ports, port)
 			}
 		}
@@ -185,7 +219,7 @@ func (f facts) dropping(tool string, h Hold) []int {
 func (f facts) state(name string) (s State, found bool) {
 	s, recorded := f.records[name]
 	s.Name = name
-	holding := f.holding(s.Hold)
+	holding := f.holding(s)
 	missing := slices.DeleteFunc(s.sorted(), func(port int) bool { return slices.Contains(holding, port) })
 	switch {
 	case !recorded && len(holding) == 0:
@@ -193,14 +227,14 @@ func (f facts) state(name string) (s State, found bool) {
 	case !recorded:
 		s.Ports = holding
 		s.Status = Lost + ": what was written down of it in /var/lib/cutover is gone"
-	case len(s.Ports) == 0 || s.Expires.IsZero():
+	case len(s.Ports) == 0 || s.Expires.IsZero() || s.uptime == 0:
 		s.Status = Lost + ": what is written down of it in /var/lib/cutover was damaged"
 	case len(missing) == 0:
 		s.Status = Held
 	case s.Status == Released:
-	case !f.now.Before(s.Expires) || f.ranOut(s.Hold):
+	case f.over(s) || f.ranOut(s.Hold):
 		s.Status = Expired
-	case s.boot != f.boot:
+	case f.booted(s):
 		s.Status = Lost + ": the host was booted, which ended it"
 	default:
 		s.Status = fmt.Sprintf("%s: its rules for port %s are gone, as after a reload of the firewall", Lost, list(missing, ", "))

@@ -1,6 +1,7 @@
 # What a host has of holds, and what a new one depends on there. Reads only.
 # Prints lines:
 #   now SECONDS          since 1970, by the host's clock
+#   uptime SECONDS       since this boot
 #   boot ID              of this boot
 #   arrived PORT         of the sshd through which this script was started
 #   ipv6                 the host speaks IPv6
@@ -8,8 +9,11 @@
 #   record NAME KEY VALUE...
 #   nft NAME LINE        a line of the hold's table, '_' in NAME being '-' in the hold's
 #   iptables RULE, ip6tables RULE
+#   list NAME            a list of xt_recent of a hold that has begun
 set -u
 echo "now $(date +%s)"
+read -r uptime _ </proc/uptime
+echo "uptime ${uptime%%.*}"
 echo "boot $(cat /proc/sys/kernel/random/boot_id 2>/dev/null)"
 
 # sudo clears the environment; that of the process which sshd started still has it.
@@ -47,6 +51,11 @@ for tool in iptables ip6tables; do
 	if command -v "$tool-restore" >/dev/null 2>&1 && rules=$("$tool-save" 2>/dev/null); then
 		echo "tool $tool"
 		printf '%s\n' "$rules" | grep -e '^-A PREROUTING .*-j CUTOVER-HOLD-' -e '^-A CUTOVER-HOLD-' | sed "s/^/$tool /"
+	fi
+done
+for list in /proc/net/xt_recent/CUTOVER-HOLD*; do
+	if read -r _ 2>/dev/null <"$list"; then
+		echo "list ${list##*/}"
 	fi
 done
 exit 0

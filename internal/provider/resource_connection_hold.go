@@ -30,6 +30,7 @@ type connectionHoldModel struct {
 	Ports        types.Set      `tfsdk:"ports"`
 	ExpiresAfter types.String   `tfsdk:"expires_after"`
 	ExpiresAt    types.String   `tfsdk:"expires_at"`
+	EndsBy       types.String   `tfsdk:"ends_by"`
 	Status       types.String   `tfsdk:"status"`
 	Timeouts     timeouts.Value `tfsdk:"timeouts"`
 }
@@ -58,7 +59,7 @@ func connectionHoldSchema(ctx context.Context) schema.Schema {
 			"The host drops what opens a connection from outside, over IPv4 and IPv6, by an nftables table of its own, or by a chain of its own in iptables and ip6tables where nftables is not there. " +
 			"Clients repeat it by themselves, after 1, 3, 7 and 15 seconds or sooner, so keep what lies between short. " +
 			"Connections that are established go on, loopback is not held, and every other rule of the host stays as it is.\n\n" +
-			"A hold cannot be forgotten: the kernel of the host itself ends it after `expires_after`, also when Terraform's machine is gone, and a reboot ends it too. " +
+			"A hold cannot be forgotten: the kernel of the host itself ends it after `expires_after`, also when Terraform's machine is gone or the host's clock is set (but see `ends_by`), and a reboot ends it too. " +
 			"`cutover_forwarding_tunnel` releases it (`release_hold`) once its relays were tried. A hold that was released or has expired is no drift; " +
 			"one that a firewall's reload or a reboot has taken away before its time is made anew by the next apply. Destroying it lets waiting clients in.",
 		Attributes: map[string]schema.Attribute{
@@ -89,7 +90,13 @@ func connectionHoldSchema(ctx context.Context) schema.Schema {
 			},
 			"expires_at": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "When that is, by the host's clock, in UTC (RFC 3339).",
+				MarkdownDescription: "When that is, by the host's clock as it was when the hold was made or changed, in UTC (RFC 3339).",
+			},
+			"ends_by": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "What ends the hold on time. `elapsed_time`: the time that has passed, whatever is done to the host's clock. " +
+					"`clock`: the host's clock, so do not set it while the hold lasts. Set back, it holds longer; set forward, it ends sooner. " +
+					"That is only where nftables is not there and iptables is older than 1.4.15, Linux is older than 3.5, or the kernel has no `xt_recent`. A warning says so.",
 			},
 			"status": schema.StringAttribute{
 				Computed: true,
@@ -162,6 +169,10 @@ func (m *connectionHoldModel) accept(ctx context.Context, s hold.State) error {
 	m.ID = types.StringValue(s.ID(m.Host.ValueString()))
 	m.Status = types.StringValue(s.Status)
 	m.ExpiresAt = types.StringValue(s.Expires.UTC().Format(time.RFC3339))
+	m.EndsBy = types.StringValue("elapsed_time")
+	if s.ByClock() {
+		m.EndsBy = types.StringValue("clock")
+	}
 	// However the same time is written: 600s is no change of 10m.
 	if same, err := time.ParseDuration(m.ExpiresAfter.ValueString()); err != nil || same != s.ExpiresAfter {
 		m.ExpiresAfter = types.StringValue(shortly(s.ExpiresAfter))
@@ -206,7 +217,16 @@ func createConnectionHold(ctx context.Context, r *request[connectionHoldModel], 
 	if err != nil {
 		return err
 	}
+	r.warnOfClock(plan.Host, begun)
 	return plan.accept(ctx, begun)
+}
+
+// warnOfClock says that a hold ends by the host's clock.
+func (r *request[M]) warnOfClock(host types.String, s hold.State) {
+	if s.ByClock() && s.Status == hold.Held {
+		r.warn("The host's clock ends the hold", fmt.Sprintf("Host %s cannot count the time that passes (xt_recent with --mask: iptables 1.4.15, Linux 3.5). "+
+			"Do not set its clock before %s: set back, the hold lasts longer; set forward, it ends sooner.", host, s.Expires.UTC().Format(time.RFC3339)))
+	}
 }
 
 func readConnectionHold(ctx context.Context, r *request[connectionHoldModel], state *connectionHoldModel) (bool, error) {
@@ -234,6 +254,7 @@ func updateConnectionHold(ctx context.Context, r *request[connectionHoldModel], 
 	if err != nil {
 		return err
 	}
+	r.warnOfClock(plan.Host, changed)
 	return plan.accept(ctx, changed)
 }
 

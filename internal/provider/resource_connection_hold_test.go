@@ -86,6 +86,7 @@ func TestAccConnectionHold(t *testing.T) {
 						resource.TestCheckResourceAttr(held, "status", "held"),
 						resource.TestMatchResourceAttr(held, "id", regexp.MustCompile("^"+name+"/cutover@20[0-9]{6}T[0-9]{6}Z$")),
 						resource.TestCheckResourceAttr(held, "expires_after", "10m"),
+						resource.TestCheckResourceAttr(held, "ends_by", "elapsed_time"),
 						resource.TestMatchResourceAttr(held, "expires_at", regexp.MustCompile(`^20..-..-..T..:..:..Z$`)),
 						check(t, func() error {
 							errs := []error{transfer(), reachable(w, host.Address, 22), reachable(w, host.Address6, 22)}
@@ -256,6 +257,87 @@ func TestAccConnectionHoldEndsByItself(t *testing.T) {
 		if err := reachable(w, host.Address, 25); err != nil {
 			t.Errorf("after destroy: %v", err)
 		}
+	})
+}
+
+// The clock of the lab is the machine's and is not set. But what is written down
+// of the hold's beginning may lie an hour ahead, as after setting the clock back,
+// and no rule of the hold has a date.
+func TestAccConnectionHoldEndsWhateverTheClockSays(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		sameFirewall(t, host)
+		setBack := func() {
+			run(t, host, "sh", "-c", `file=/var/lib/cutover/hold-cutover
+				awk '$1 == "begun" || $1 == "expires" { $2 += 3600 } { print }' $file >$file.new && mv $file.new $file`)
+		}
+		noDate := func() error {
+			if rules := firewall(t, host); strings.Contains(rules, "-m time") || !strings.Contains(rules, "recent") && host.Kind == lab.SysV {
+				return fmt.Errorf("the host's clock has a say in its rules:\n%s", rules)
+			}
+			return nil
+		}
+		short := pace.Limit(30 * time.Second).Round(time.Second)
+		ends := holdConfig(w, name, fmt.Sprintf("  ports = [80, 25]\n  expires_after = %q", short))
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: holdConfig(w, name, "  ports = [80, 25]\n  expires_after = \"2h\""),
+					Check: resource.ComposeTestCheckFunc(
+						resource.TestCheckResourceAttr(held, "ends_by", "elapsed_time"),
+						check(t, func() error { return errors.Join(noDate(), waits(w, host.Address, 80), waits(w, host.Address6, 25)) })),
+				},
+				{ // it ends so long after its beginning, and not after the time that is written down
+					PreConfig:        setBack,
+					Config:           ends,
+					ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectResourceAction(held, plancheck.ResourceActionUpdate)}},
+					Check: resource.ComposeTestCheckFunc(
+						resource.TestCheckResourceAttr(held, "status", "held"),
+						check(t, func() error {
+							err := errors.Join(noDate(), waits(w, host.Address, 80), waits(w, host.Address6, 25))
+							for _, address := range []string{host.Address, host.Address6} {
+								err = errors.Join(err, eventually(short, func() error { return reachable(w, address, 80) }))
+							}
+							setBack()
+							return err
+						})),
+				},
+				{
+					Config:           ends,
+					ConfigPlanChecks: resource.ConfigPlanChecks{PreApply: []plancheck.PlanCheck{plancheck.ExpectEmptyPlan()}},
+					Check:            resource.TestCheckResourceAttr(held, "status", "expired"),
+				},
+			},
+		})
+	})
+}
+
+// Where xt_recent cannot be had, as before Debian 8, an end by the clock is better
+// than none.
+func TestAccConnectionHoldEndsByTheClockOfAnOldHost(t *testing.T) {
+	w := labWorld(t)
+	host := w.sysv
+	untouched(t, host)
+	sameFirewall(t, host)
+	library := strings.TrimSpace(run(t, host, "sh", "-c", "ls /usr/lib/*/xtables/libxt_recent.so"))
+	run(t, host, "mv", library, library+".hidden")
+	t.Cleanup(func() { run(t, host, "mv", library+".hidden", library) })
+	short := pace.Limit(10 * time.Second).Round(time.Second)
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{{
+			Config: holdConfig(w, "sysv", fmt.Sprintf("  ports = [80, 25]\n  expires_after = %q", short)),
+			Check: resource.ComposeTestCheckFunc(
+				resource.TestCheckResourceAttr(held, "ends_by", "clock"),
+				check(t, func() error {
+					err := errors.Join(waits(w, host.Address, 80), waits(w, host.Address6, 25))
+					for _, address := range []string{host.Address, host.Address6} {
+						err = errors.Join(err, eventually(short, func() error { return reachable(w, address, 80) }))
+					}
+					return err
+				})),
+		}},
 	})
 }
 
