@@ -105,6 +105,7 @@ func TestTheKernelSaysWhatAHoldIsDoing(t *testing.T) {
 		"a container's restart":   {strings.Replace(saying(50, written), "uptime 5050", "uptime 20", 1), "lost: the host was booted"},
 		"flushed":                 {saying(5, written), "lost: its rules for port 80, 443 are gone"},
 		"booted":                  {strings.Replace(saying(50, bootedAgain), "uptime 5050", "uptime 20", 1), "lost: the host was booted"},
+		"changed when over":       {saying(700, strings.Replace(byIptables, "after 600", "after 7200", 1)), "expired"},
 		"released":                {saying(5, over), "released"},
 		"released and booted":     {saying(5, strings.Replace(over, "boot b1", "boot b0", 1)), "released"},
 		"released long ago":       {saying(5000, over), "released"},
@@ -356,7 +357,7 @@ func TestChange(t *testing.T) {
 		byIptables := strings.Replace(written, "tool nft", "tool iptables", 1)
 		fake.Expect("hold/state.sh").Prints(clock(-hour, 100, "tool iptables\ntool ip6tables", byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)))
 		fake.Expect("hold/hold.sh web iptables CUTOVER-HOLD-web yes").WithStdin(
-			strings.NewReplacer("after 600", "after 300", "expires 1800000600", "expires 1799996700", "tool nft", "tool iptables").Replace(recordOfWeb) + "rules\n" +
+			strings.NewReplacer("after 600", "after 300", "expires 1800000600", "expires 1800000300", "tool nft", "tool iptables").Replace(recordOfWeb) + "rules\n" +
 				strings.ReplaceAll(iptablesOfWeb, "--seconds 600", "--seconds 200"))
 		fake.Expect("hold/state.sh").Prints(clock(-hour, 101, byIptables, saved("iptables", 80, 443), saved("ip6tables", 80, 443)))
 		if s, err := NewHolds(fake).Change(t.Context(), Hold{"web", []int{80, 443}, 5 * time.Minute}); err != nil || s.Status != Held {

@@ -70,7 +70,7 @@ func (h *Holds) Begin(ctx context.Context, wanted Hold) (State, error) {
 		return there, fmt.Errorf("host %[1]q has a hold %[2]q already, over port %[3]s until %[4]s; import it (terraform import … %[1]s/%[2]s), or choose another name",
 			h.host.Name(), wanted.Name, list(there.sorted(), ", "), there.Expires.UTC().Format(time.RFC3339))
 	}
-	begun := State{Hold: wanted, Begun: f.now, uptime: f.uptime, boot: f.boot}
+	begun := State{Hold: wanted, Begun: f.now, Expires: f.now.Add(wanted.ExpiresAfter), uptime: f.uptime, boot: f.boot}
 	if begun, err = h.apply(ctx, f, begun, wanted.ExpiresAfter); err == nil {
 		return begun, nil
 	}
@@ -111,9 +111,8 @@ func (h *Holds) Change(ctx context.Context, wanted Hold) (State, error) {
 		s.Begun, s.uptime, s.boot = f.now, f.uptime, f.boot
 	}
 	elapsed := f.elapsed(s)
-	s.uptime, s.boot = f.uptime-elapsed, f.boot
+	s.Expires, s.uptime, s.boot = s.Begun.Add(wanted.ExpiresAfter), f.uptime-elapsed, f.boot
 	if elapsed >= wanted.ExpiresAfter { // the new time is over already
-		s.Expires = s.Begun.Add(wanted.ExpiresAfter)
 		s.Status = Expired
 		return s, h.lift(ctx, s, s.record())
 	}
@@ -210,7 +209,6 @@ func makers(f facts) []string {
 // apply makes the rules with the first tool that can, for the time that remains,
 // and has the host confirm that they hold.
 func (h *Holds) apply(ctx context.Context, f facts, s State, remaining time.Duration) (State, error) {
-	s.Expires = f.now.Add(remaining)
 	if err := h.preflight(ctx, f, s.Hold); err != nil {
 		return s, &objection{err}
 	}
@@ -221,7 +219,7 @@ func (h *Holds) apply(ctx context.Context, f facts, s State, remaining time.Dura
 		case iptables:
 			rules = s.iptables(remaining)
 		case byClock:
-			rules = s.byClock(s.Expires)
+			rules = s.byClock(f.now.Add(remaining))
 		}
 		s.tool, s.Status = tool, Held
 		err := h.run(ctx, s, tool, rules, f.ipv6)

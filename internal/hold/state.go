@@ -149,9 +149,14 @@ func (f facts) elapsed(s State) time.Duration {
 	return f.uptime - s.uptime
 }
 
-// over reports whether the time of a hold has passed, as far as it is known.
+// over reports whether the time of a hold has passed. That is how far apart its
+// beginning and its end are written down: the ExpiresAfter of one that has
+// expired may have been changed since.
 func (f facts) over(s State) bool {
-	return s.ExpiresAfter > 0 && f.elapsed(s) >= s.ExpiresAfter || s.ByClock() && !f.now.Before(s.Expires)
+	if s.Expires.IsZero() {
+		return false // nothing is written down
+	}
+	return f.elapsed(s) >= s.Expires.Sub(s.Begun) || s.ByClock() && !f.now.Before(s.Expires)
 }
 
 // holding are the ports at which a hold makes connections wait right now,

@@ -90,7 +90,7 @@ func connectionHoldSchema(ctx context.Context) schema.Schema {
 			},
 			"expires_at": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "When that is, by the host's clock as it was when the hold was made or changed, in UTC (RFC 3339).",
+				MarkdownDescription: "When that is, by the host's clock as it was when the hold was made, in UTC (RFC 3339).",
 			},
 			"ends_by": schema.StringAttribute{
 				Computed: true,
