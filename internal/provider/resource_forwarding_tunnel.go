@@ -149,7 +149,8 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "`forward`: an `ssh -L` for each port; fast, and the new host sees every client as itself. " +
 					"`transparent`: a layer-3 tunnel (`ssh -w`), through which the new host sees each client's own address; slower. " +
 					"It needs `/dev/net/tun`, and `nft` or `iptables`, on both hosts, and systemd on the new one, whose services have to listen on all addresses. " +
-					"While it stands, the old host forwards packets. Default: `forward`.",
+					"While it stands, the old host forwards packets. Destroying it switches that off again, unless something that may need it has come to the host meanwhile: " +
+					"another network device (as of Docker, libvirt or a VPN), a rule that forwards or translates, IPsec, or a line in `sysctl.d`. Then it stays on, and a warning says for what. Default: `forward`.",
 				PlanModifiers: []planmodifier.String{stringplanmodifier.RequiresReplace()},
 				Validators:    []validator.String{stringvalidator.OneOf(tunnel.Relays, tunnel.Transparent)},
 			},
@@ -450,8 +451,12 @@ func deleteForwardingTunnel(ctx context.Context, r *request[forwardingTunnelMode
 	if from != nil {
 		counting = traffic.End(ctx, from, state.Name.ValueString())
 	}
-	return errors.Join(counting,
-		tunnel.Tunnel{Name: state.Name.ValueString(), InitiateFrom: state.InitiateFrom.ValueString()}.Stop(ctx, from, to))
+	forwardsFor, err := tunnel.Tunnel{Name: state.Name.ValueString(), InitiateFrom: state.InitiateFrom.ValueString()}.Stop(ctx, from, to)
+	if len(forwardsFor) > 0 {
+		r.warn("Forwarding was left on", fmt.Sprintf("The tunnel is gone, but host %s goes on forwarding packets, because these came while the tunnel stood and may need it:\n  %s\n"+
+			"If none of them does, switch it off: sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0", state.From, strings.Join(forwardsFor, "\n  ")))
+	}
+	return errors.Join(counting, err)
 }
 
 func importForwardingTunnel(id string) (map[string]any, error) {

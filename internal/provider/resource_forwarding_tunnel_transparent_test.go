@@ -52,6 +52,86 @@ func TestAccTransparentTunnel(t *testing.T) {
 	})
 }
 
+// Docker, libvirt and VPNs rely on a setting that they find to be as they need it.
+func TestAccTransparentTunnelLeavesForwardingToOthers(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		unrouted(t, host)
+		settings := func() string {
+			return strings.Join(strings.Fields(run(t, host, "cat", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")), " ")
+		}
+		if settings() != "0 0" {
+			t.Fatalf("the host forwards before the test: %s", settings())
+		}
+		// What is made, as Docker does, and how it goes again.
+		const bridge, noBridge = "ip link add docker0 type bridge; ip addr add 172.17.0.1/16 dev docker0; ip link set docker0 up", "ip link del docker0"
+		rule := `if command -v nft; then nft "table ip docker { chain post { type nat hook postrouting priority 100; ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade; }; }"
+			else iptables -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE; fi`
+		noRule := `if command -v nft; then nft delete table ip docker; else printf '*nat\nCOMMIT\n' | iptables-restore; fi`
+		through := strings.NewReplacer("nat hook postrouting priority 100", "filter hook forward priority 0", `ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade`, `iifname \"docker0\" accept`,
+			"-t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE", "-A FORWARD -i docker0 -j ACCEPT").Replace(rule)
+		notThrough := strings.Replace(noRule, "*nat", "*filter", 1)
+		const file, noFile = "echo net.ipv4.ip_forward = 1 >/etc/sysctl.d/99-kubernetes.conf", "rm /etc/sysctl.d/99-kubernetes.conf"
+		off := func() {
+			run(t, host, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding; rm -f /var/run/cutover/forwarding.*; rmdir /var/run/cutover 2>/dev/null || true")
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: tunnelConfig(w, name, "  mode = \"transparent\"\n  forwards = [{ listen_port = 8080, target_port = 80 }]"),
+					Check: check(t, func() error {
+						run(t, host, "cp", "-r", "/etc/cutover/tunnel-relay", "/root/link")
+						return served(w, host.Address, 8080)
+					}),
+				},
+				{
+					PreConfig: func() { run(t, host, "sh", "-ec", bridge+"\n"+rule) },
+					Config:    w.config(""),
+					Check: check(t, func() error {
+						defer off()
+						defer run(t, host, "sh", "-c", noBridge+"\n"+noRule)
+						if now := settings(); now != "1 1" {
+							return fmt.Errorf("Docker was cut off: forwarding is %s", now)
+						}
+						return nil
+					}),
+				},
+			},
+		})
+		// The old host's end alone, once for each thing that counts by itself.
+		defer run(t, host, "rm", "-r", "/root/link")
+		for _, c := range []struct{ does, make, undo, left string }{
+			{"nothing", ":", ":", "0 0"},
+			{"a bridge", bridge, noBridge, "1 1"},
+			{"a bridge that is gone again", bridge + "\n" + noBridge, ":", "0 0"},
+			{"a rule that translates", rule, noRule, "1 1"},
+			{"a rule that lets through", through, notThrough, "1 1"},
+			{"a file", file, noFile, "1 1"},
+			{"a bridge that goes after the first stop", bridge + "\n/root/link/link down /root/link\n" + noBridge, ":", "0 0"},
+			{"a bridge before a restart", bridge + "\n/root/link/link down /root/link\n/root/link/link up /root/link", noBridge, "1 1"},
+			{"a bridge, forwarding off", bridge + "\necho 0 >/proc/sys/net/ipv6/conf/all/forwarding", noBridge, "1 0"},
+		} {
+			run(t, host, "/root/link/link", "up", "/root/link")
+			if now := settings(); now != "1 1" {
+				t.Fatalf("%s: up, forwarding is %s", c.does, now)
+			}
+			run(t, host, "sh", "-ec", c.make)
+			run(t, host, "/root/link/link", "down", "/root/link")
+			if now := settings(); now != c.left {
+				t.Errorf("%s came meanwhile, and now forwarding is %s, want %s", c.does, now, c.left)
+			}
+			run(t, host, "sh", "-ec", c.undo)
+			off()
+		}
+		// What was on before, and is switched off meanwhile, stays off.
+		run(t, host, "sh", "-ec", "echo 1 >/proc/sys/net/ipv4/ip_forward; /root/link/link up /root/link; echo 0 >/proc/sys/net/ipv4/ip_forward; /root/link/link down /root/link")
+		if now := settings(); now != "0 0" {
+			t.Errorf("somebody switched forwarding off, and now it is %s", now)
+		}
+	})
+}
+
 func TestAccLongTransparentTunnelSurvives(t *testing.T) {
 	w := labWorld(t)
 	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {

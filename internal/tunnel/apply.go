@@ -108,7 +108,7 @@ func (t Tunnel) Start(ctx context.Context, from, to host.Host, options Options) 
 		}
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		if left := t.Stop(undo, from, to); left != nil {
+		if _, left := t.Stop(undo, from, to); left != nil {
 			return t, errors.Join(err, fmt.Errorf("and what was made so far could not be removed: %w", left), ErrLeftovers)
 		}
 		return t, err
@@ -286,13 +286,22 @@ func write(ctx context.Context, to host.Host, files []textFile) error {
 // Stop ends the relays and removes all that the tunnel has on both hosts. What
 // is gone already is no error. One host is cleaned up also when the other cannot
 // be; one that is nil is left out.
-func (t Tunnel) Stop(ctx context.Context, from, to host.Host) error {
+//
+// forwardsFor is what came to the old host while a transparent tunnel stood and
+// may need forwarding, which was left on for it.
+func (t Tunnel) Stop(ctx context.Context, from, to host.Host) (forwardsFor []string, err error) {
 	var old, fresh error
 	if from != nil {
-		_, old = from.Run(ctx, host.Sh(fromStop, t.Name))
+		var stopped host.Result
+		stopped, old = from.Run(ctx, host.Sh(fromStop, t.Name))
+		for _, line := range strings.Split(string(stopped.Stdout), "\n") {
+			if thing, ok := strings.CutPrefix(line, "forwards "); ok {
+				forwardsFor = append(forwardsFor, thing)
+			}
+		}
 	}
 	if to != nil {
 		_, fresh = to.Run(ctx, host.Sh(toDismiss, t.account(), t.home()))
 	}
-	return errors.Join(old, fresh, t.cutLine(ctx, from, to))
+	return forwardsFor, errors.Join(old, fresh, t.cutLine(ctx, from, to))
 }

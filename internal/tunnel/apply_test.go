@@ -207,10 +207,20 @@ func TestStopOnOneHost(t *testing.T) {
 				}
 				return fake
 			}
-			if err := (Tunnel{Name: "relay", InitiateFrom: c.initiator}).Stop(context.Background(), expecting(c.old), expecting(c.new)); err != nil {
+			if _, err := (Tunnel{Name: "relay", InitiateFrom: c.initiator}).Stop(context.Background(), expecting(c.old), expecting(c.new)); err != nil {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestStopSaysForWhomForwardingIsLeftOn(t *testing.T) {
+	t.Parallel()
+	from := hosttest.New(t)
+	from.Expect("tunnel/from_stop.sh relay").Prints("what init says\nforwards the network device docker0\nforwards IPsec\n")
+	forwardsFor, err := Tunnel{Name: "relay"}.Stop(context.Background(), from, nil)
+	if err != nil || strings.Join(forwardsFor, ", ") != "the network device docker0, IPsec" {
+		t.Errorf("%q, %v", forwardsFor, err)
 	}
 }
 

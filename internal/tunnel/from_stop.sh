@@ -1,6 +1,7 @@
 # Stops the relays, keeps init from starting them, and removes all that the
 # tunnel has on the old host. What is gone already is no error.
 #   $1 the tunnel's name
+# Prints "forwards THING" for each thing for which forwarding was left on.
 set -eu
 name=$1
 directory=/etc/cutover/tunnel-$name
@@ -57,6 +58,10 @@ done
 
 if [ -x "$directory/link" ] && [ -f "$directory/link.conf" ]; then
 	"$directory/link" down "$directory"
+fi
+if [ -f /var/run/cutover/forwarding.kept ]; then
+	sed 's/^/forwards /' /var/run/cutover/forwarding.kept
+	rm -f /var/run/cutover/forwarding.*
 fi
 rm -rf "$directory"
 rm -f "/var/run/cutover/tunnel-$name.pid"

@@ -237,7 +237,8 @@ func (t Tunnel) cutLine(ctx context.Context, from, to host.Host) error {
 		return nil
 	}
 	l := Tunnel{Name: t.Name, Mode: overLine}
-	return l.Stop(ctx, to, from)
+	_, err := l.Stop(ctx, to, from)
+	return err
 }
 
 // endsLine is what the supervisor of the relays does when ssh has ended, at $began

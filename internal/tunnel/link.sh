@@ -14,7 +14,9 @@ device=tun$number
 chain=CUTOVER-$number
 run=/var/run/cutover
 marker=$run/tunnel-$name.link
-found=$run/forwarding.found
+found=$run/forwarding.found   # what the settings were
+others=$run/forwarding.others # who might have needed forwarding then
+kept=$run/forwarding.kept     # for whom it was left on
 sys=/proc/sys/net
 
 # Hooks of iptables with the chain of ours that each leads to, as table:hook:chain.
@@ -63,51 +65,103 @@ routes_up() {
 
 routes_down() {
 	[ "$end" = to ] || return 0
-	while ip -"${1:-4}" rule del pref "$number" 2>/dev/null; do :; done
+	while ip -"${1:-4}" rule del pref "$number" from "${2%/*}" lookup "$number" 2>/dev/null; do :; done
 }
 
 # Forwarding is switched on for as long as tunnels need it. What was there
-# before lies in a file that a reboot takes away, as it takes away what we set.
+# before lies in files that a reboot takes away, as it takes away what we set.
 forwarding_up() {
 	mkdir -p "$run"
 	: >"$marker"
-	if [ ! -f "$found" ]; then
-		for setting in "$sys/ipv4/ip_forward" "$sys/ipv6/conf/all/forwarding" "$sys"/ipv4/conf/*/forwarding \
-			"$sys/ipv4/conf/all/accept_redirects" "$sys"/ipv6/conf/*/forwarding "$sys"/ipv6/conf/*/accept_ra; do
-			[ ! -f "$setting" ] || [ "$setting" = "$sys/ipv4/conf/$device/forwarding" ] || echo "$setting $(cat "$setting")"
-		done >"$found.new"
-		mv "$found.new" "$found"
+	rm -f "$kept"
+	if [ ! -f "$others" ]; then
+		forwarders >"$others.new"
+		mv "$others.new" "$others"
 	fi
 	# Replies to what this host asked by 127.0.0.1.
 	echo 1 >"$sys/ipv4/conf/$device/route_localnet"
-	if [ -n "$address4" ] && [ "$(cat "$sys/ipv4/ip_forward")" != 1 ]; then
-		echo 1 >"$sys/ipv4/ip_forward"
+	if [ -n "$address4" ]; then
+		switch_on "$sys/ipv4/ip_forward" "$sys"/ipv4/conf/*/forwarding "$sys/ipv4/conf/all/accept_redirects"
 	fi
-	if [ -n "$address6" ] && [ "$(cat "$sys/ipv6/conf/all/forwarding")" != 1 ]; then
+	if [ -n "$address6" ]; then
 		# A host that forwards ignores router advertisements, and forgets the
 		# routes that it has from them, unless it is told otherwise (accept_ra=2).
+		heeding=
 		for setting in "$sys"/ipv6/conf/*/accept_ra; do
 			if [ "$(cat "$setting")" = 1 ] && [ "$(cat "${setting%accept_ra}forwarding")" = 0 ]; then
-				echo 2 >"$setting"
+				heeding="$heeding $setting"
 			fi
 		done
-		echo 1 >"$sys/ipv6/conf/all/forwarding"
+		# shellcheck disable=SC2086 # a list of files
+		switch_on "$sys/ipv6/conf/all/forwarding" "$sys"/ipv6/conf/*/forwarding $heeding
 	fi
 }
 
+# switch_on MAIN SETTING...: sets MAIN to 1, and accept_ra to 2 where it is among
+# the others, which the kernel changes with it. What they were is kept, but only of
+# what is changed here.
+switch_on() {
+	[ "$(cat "$1")" != 1 ] || return 0
+	if ! grep -qs "^$1 " "$found"; then
+		{
+			[ ! -f "$found" ] || cat "$found"
+			for setting; do
+				case $setting in */"$device"/*) ;; *) echo "$setting $(cat "$setting")" ;; esac
+			done
+		} >"$found.new"
+		mv "$found.new" "$found"
+	fi
+	for setting; do
+		case $setting in */accept_ra) echo 2 >"$setting" ;; esac
+	done
+	echo 1 >"$1"
+}
+
+# forwarders prints a line for each thing of others that may need forwarding: a
+# network device, as Docker, libvirt, LXC and VPNs make; a rule that lets
+# forwarded packets pass or translates addresses; IPsec; a file that asks for it.
+forwarders() {
+	for other in /sys/class/net/*; do
+		case ${other##*/} in lo | tun7[0-9][0-9][0-9]) ;; *) echo "the network device ${other##*/}" ;; esac
+	done
+	for tool in iptables ip6tables; do
+		"$tool-save" 2>/dev/null | awk -v tool="$tool" '
+			/CUTOVER-/ || /-j (DROP|REJECT)/ { next }
+			/-j (MASQUERADE|SNAT|DNAT|NETMAP)/ || /^-A FORWARD / { print "the rule of " tool " " $0 }'
+	done
+	nft list ruleset 2>/dev/null | sed 's/ packets [0-9]* bytes [0-9]*//' | awk '
+		$1 == "table" { table = $3; ours = forward = 0 }
+		$1 == "chain" { forward = 0; ours = table ~ /^cutover_/ || $2 ~ /^CUTOVER-/ }
+		/hook forward/ { forward = 1; next }
+		ours || NF < 2 || /CUTOVER-|^[ \t]*#|drop|reject/ || $1 == "chain" || $1 == "table" { next }
+		forward || /masquerade|snat|dnat/ { sub("^[ \t]*", ""); print "the rule of nft in table " table ": " $0 }'
+	if ip xfrm policy 2>/dev/null | grep -q 'dir fwd'; then
+		echo IPsec
+	fi
+	grep -s -e '^[[:space:]]*-*net[./]ipv[46].*forward.*=[[:space:]]*[12]' -e '^[[:space:]]*IP\(Forward\|Masquerade\|v[46]Forwarding\)[[:space:]]*=' \
+		/etc/sysctl.conf /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf /etc/systemd/network/*.network | sed 's/^/the line of /'
+}
+
+# What has come since the tunnels began may need forwarding by now, and to
+# switch it off would cut off containers or a VPN: then it stays on, until this
+# is asked again and it has gone. from_stop.sh asks last, and tells.
 forwarding_down() {
 	rm -f "$marker"
 	for other in "$run"/tunnel-*.link; do
 		[ ! -f "$other" ] || return 0
 	done
 	if [ -f "$found" ]; then
+		touch "$others"
+		if forwarders | grep -vxF -f "$others" >"$kept"; then
+			return 0
+		fi
 		while read -r setting value; do
 			if [ -f "$setting" ] && [ "$(cat "$setting")" != "$value" ]; then
 				echo "$value" >"$setting"
 			fi
 		done <"$found"
-		rm -f "$found"
 	fi
+	rm -f "$found" "$others" "$kept"
 	[ ! -d "$run" ] || rmdir "$run" 2>/dev/null || true
 }
 

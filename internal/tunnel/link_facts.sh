@@ -19,13 +19,10 @@ if command -v iptables-restore >/dev/null 2>&1 && command -v ip6tables-restore >
 	echo "iptables present"
 fi
 
-# before tells a setting as it was before other tunnels.
+# before tells a setting as it was before other tunnels changed it.
 before() {
-	if [ -f /var/run/cutover/forwarding.found ]; then
-		awk -v setting="$1" '$1 == setting { print $2 }' /var/run/cutover/forwarding.found
-	else
-		cat "$1"
-	fi
+	value=$(awk -v setting="$1" '$1 == setting { print $2; exit }' /var/run/cutover/forwarding.found 2>/dev/null)
+	echo "${value:-$(cat "$1")}"
 }
 echo "forwarding4 $(before /proc/sys/net/ipv4/ip_forward)"
 [ -w /proc/sys/net/ipv4/ip_forward ] && echo "writable4 yes"
