@@ -140,11 +140,11 @@ var (
 func (f facts) booted(s State) bool { return s.boot != f.boot || f.uptime < s.uptime }
 
 // elapsed is how long ago a hold began. The clock, which may have been set,
-// counts only across a boot, where nothing else is left of the time before; the
-// uptime is the least that it can be then.
+// counts only across a boot: nothing else goes on counting there, and a
+// container's uptime may be that of its machine.
 func (f facts) elapsed(s State) time.Duration {
 	if f.booted(s) {
-		return max(f.uptime, f.now.Sub(s.Begun))
+		return f.now.Sub(s.Begun)
 	}
 	return f.uptime - s.uptime
 }
