@@ -277,7 +277,7 @@ func TestAccConnectionHoldEndsWhateverTheClockSays(t *testing.T) {
 			}
 			return nil
 		}
-		short := pace.Limit(30 * time.Second).Round(time.Second)
+		short := pace.Limit(15 * time.Second).Round(time.Second)
 		ends := holdConfig(w, name, fmt.Sprintf("  ports = [80, 25]\n  expires_after = %q", short))
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,

@@ -73,7 +73,11 @@ func TestAccTransparentTunnelLeavesForwardingToOthers(t *testing.T) {
 		notThrough := strings.Replace(noRule, "*nat", "*filter", 1)
 		const file, noFile = "echo net.ipv4.ip_forward = 1 >/etc/sysctl.d/99-kubernetes.conf", "rm /etc/sysctl.d/99-kubernetes.conf"
 		off := func() {
-			run(t, host, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding; rm -f /var/run/cutover/forwarding.*; rmdir /var/run/cutover 2>/dev/null || true")
+			run(t, host, "sh", "-c", `echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+				for setting in /proc/sys/net/ipv6/conf/*/accept_ra; do
+					if [ "$(cat $setting)" = 2 ]; then echo 1 >$setting; fi
+				done
+				rm -f /var/run/cutover/forwarding.*; rmdir /var/run/cutover 2>/dev/null || true`)
 		}
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
