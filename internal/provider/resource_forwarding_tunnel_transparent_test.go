@@ -57,6 +57,7 @@ func TestAccTransparentTunnelLeavesForwardingToOthers(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		untouched(t, host)
 		unrouted(t, host)
+		t.Cleanup(func() { run(t, host, "rm", "-rf", "/root/link") })
 		settings := func() string {
 			return strings.Join(strings.Fields(run(t, host, "cat", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")), " ")
 		}
@@ -104,7 +105,6 @@ func TestAccTransparentTunnelLeavesForwardingToOthers(t *testing.T) {
 			},
 		})
 		// The old host's end alone, once for each thing that counts by itself.
-		defer run(t, host, "rm", "-r", "/root/link")
 		for _, c := range []struct{ does, make, undo, left string }{
 			{"nothing", ":", ":", "0 0"},
 			{"a bridge", bridge, noBridge, "1 1"},
