@@ -43,6 +43,7 @@ type siteModel struct {
 	Addresses       []string `tfsdk:"addresses"`
 	File            string   `tfsdk:"file"`
 	Line            int64    `tfsdk:"line"`
+	Problems        []string `tfsdk:"problems"`
 }
 
 func newVhostsDataSource() datasource.DataSource {
@@ -67,10 +68,11 @@ func vhostsSchema(ctx context.Context) schema.Schema {
 		return schema.SetAttribute{Computed: true, ElementType: types.Int64Type, MarkdownDescription: description}
 	}
 	return schema.Schema{
-		MarkdownDescription: "The sites that a host's Apache or nginx serves, shaped so that `for_each = data.cutover_vhosts.old.sites` gives `cutover_vhost` what it needs.\n\n" +
+		MarkdownDescription: "The sites that a host's Apache or nginx serves, shaped so that `for_each` over them gives `cutover_vhost` what it needs.\n\n" +
 			"It reads the server's own files from the main one on, follows what they include, and skips what their conditions on modules leave out. " +
 			"The blocks for HTTP and HTTPS of a name are one site where they show the same. What has no attribute is kept to the letter in `extra`, which only a server of the same kind can read; " +
-			"what was not understood at all is in `not_understood`, with file and line.",
+			"what was not understood at all is in `not_understood`, with file and line.\n\n" +
+			"`for_each = { for key, site in data.cutover_vhosts.old.sites : key => site if length(site.problems) == 0 }` leaves out the sites that need a look first.",
 		Attributes: map[string]schema.Attribute{
 			"host": hostAttribute(),
 			"server": schema.StringAttribute{
@@ -80,7 +82,9 @@ func vhostsSchema(ctx context.Context) schema.Schema {
 			},
 			"sites": schema.MapNestedAttribute{
 				Computed:            true,
-				MarkdownDescription: "The sites, by the names of their files without `.conf`; where a file has several, by `server_name`.",
+				MarkdownDescription: "The sites. A site's key is the name of its file, without `.conf`. It is the `server_name` where the file does not tell the site: where a file has several sites, " +
+					"where the file is called `nginx`, `httpd`, `apache2` or `vhosts`, where the server finds it in a directory under a pattern (`/home/*/conf/web/*/nginx.conf`), and where another file has the same name. " +
+					"Sites that would have the same key are numbered: `shop`, `shop-2`.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"name":              text("Name of the file, without priority."),
 					"priority":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number in front of the file's name, if there is one."},
@@ -100,11 +104,17 @@ func vhostsSchema(ctx context.Context) schema.Schema {
 					"addresses":         schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Addresses as the file has them, such as `192.0.2.1:80`. A `cutover_vhost` listens on all."},
 					"file":              text("File that the site is in."),
 					"line":              schema.Int64Attribute{Computed: true, MarkdownDescription: "Line of the file at which the site begins."},
+					"problems": schema.ListAttribute{
+						Computed: true, ElementType: types.StringType,
+						MarkdownDescription: "Why `cutover_vhost` would refuse the site, and what was left out of it: `file:line: what it is`. Empty for a site that can be moved as it is. " +
+							"Options of nginx's `listen` that a site works without, such as `http2` and `quic`, are in `not_understood` alone.",
+					},
 				}},
 			},
 			"not_understood": schema.ListAttribute{
 				Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "What is missing from `sites`, such as sites made by a macro: `file:line: what it is`. Empty where the list is the whole truth.",
+				MarkdownDescription: "What is missing from `sites`, such as sites made by a macro, and all `problems` of the sites: `file:line: what it is`. Empty where the list is the whole truth. " +
+					"What stands outside the sites is named in files that hold a site (Apache), in files that `nginx.conf` includes (nginx), and in the main file where no distribution has it there: an `upstream`, a `WSGIPythonHome`, a `<Directory>`.",
 			},
 			"id":       schema.StringAttribute{Computed: true, MarkdownDescription: "`host/server`."},
 			"timeouts": readTimeoutsAttribute(ctx),
@@ -145,7 +155,7 @@ func showSite(site vhost.Listed) siteModel {
 		DocumentRoot: text(site.DocumentRoot), Certificate: text(site.Certificate), CertificateKey: text(site.CertificateKey),
 		AccessLog: text(site.AccessLog), ErrorLog: text(site.ErrorLog), PHPFPMSocket: text(site.PHPSocket),
 		RedirectToHTTPS: site.RedirectToHTTPS, Extra: text(site.Extra),
-		Addresses: append([]string{}, site.Addresses...), File: site.File, Line: int64(site.Line),
+		Addresses: append([]string{}, site.Addresses...), File: site.File, Line: int64(site.Line), Problems: append([]string{}, site.Problems...),
 	}
 	if site.Priority != vhost.NoPriority {
 		priority := int64(site.Priority)

@@ -424,7 +424,7 @@ func readVhost(ctx context.Context, r *request[vhostModel], state *vhostModel) (
 		return false, nil
 	}
 	if state.Content.IsNull() { // imported
-		site, unclear, err := server.Parse(found)
+		site, unclear, err := sites.Parse(ctx, server, found)
 		if err != nil {
 			return false, err
 		}

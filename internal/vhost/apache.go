@@ -19,6 +19,8 @@ type directive struct {
 	line   int
 	inside []directive
 	isOpen bool // a section
+	// included is whether it comes from a file whose include is kept as a line.
+	included bool
 }
 
 func (d directive) place() string { return fmt.Sprintf("%s:%d", d.file, d.line) }
@@ -120,17 +122,14 @@ func dedent(lines []string) string {
 
 // apacheReader turns directives into sites.
 type apacheReader struct {
+	includes
 	server  *Server
-	files   func(pattern string) []file // that a pattern of an Include stands for
 	defined map[string]string
-	open    map[string]bool // files that are being read
 
 	parts   []part
+	outside []directive // beside the sites
 	unclear []string
 }
-
-// file is a configuration file with its text.
-type file struct{ path, text string }
 
 func (r *apacheReader) note(d directive, format string, args ...any) string {
 	return d.place() + ": " + fmt.Sprintf(format, args...)
@@ -162,18 +161,19 @@ func (r *apacheReader) absolute(text string) string {
 }
 
 // effective are the directives that count: sections with conditions are
-// replaced by what is in them, or left out, and includes by the files.
-func (r *apacheReader) effective(directives []directive) []directive {
+// replaced by what is in them, or left out, and includes by the files. notes
+// says which files could not be read.
+func (r *apacheReader) effective(directives []directive, notes *[]string) []directive {
 	var all []directive
 	for _, d := range directives {
 		switch d.name {
 		case "ifmodule":
 			if r.holds(d, r.moduleLoaded) {
-				all = append(all, r.effective(d.inside)...)
+				all = append(all, r.effective(d.inside, notes)...)
 			}
 		case "ifdefine":
 			if r.holds(d, func(name string) bool { _, ok := r.defined[name]; return ok }) {
-				all = append(all, r.effective(d.inside)...)
+				all = append(all, r.effective(d.inside, notes)...)
 			}
 		case "define":
 			if len(d.args) > 0 {
@@ -184,13 +184,10 @@ func (r *apacheReader) effective(directives []directive) []directive {
 				all = append(all, d)
 				continue
 			}
-			for _, f := range r.files(r.absolute(d.args[0])) {
-				if !r.open[f.path] { // a file that includes itself
-					r.open[f.path] = true
-					all = append(all, r.effective(parseApache(f.path, f.text))...)
-					delete(r.open, f.path)
-				}
-			}
+			found, lost := r.follow(d, r.absolute(d.args[0]), func(f file) []directive {
+				return r.effective(parseApache(f.path, f.text), notes)
+			})
+			all, *notes = append(all, found...), append(*notes, lost...)
 		default:
 			all = append(all, d)
 		}
@@ -207,7 +204,11 @@ func (r *apacheReader) holds(d directive, test func(string) bool) bool {
 }
 
 // moduleLoaded takes a module's name as IfModule does: ssl_module or mod_ssl.c.
+// An Apache whose configuration is faulty names none; then all count as loaded.
 func (r *apacheReader) moduleLoaded(name string) bool {
+	if len(r.server.modules) == 0 {
+		return true
+	}
 	if short, ok := strings.CutSuffix(name, ".c"); ok {
 		name = strings.TrimPrefix(short, "mod_") + "_module"
 	}
@@ -216,33 +217,58 @@ func (r *apacheReader) moduleLoaded(name string) bool {
 
 // top reads what is outside of sites.
 func (r *apacheReader) top(directives []directive) {
-	for _, d := range r.effective(directives) {
-		switch d.name {
-		case "virtualhost":
+	for _, d := range r.effective(directives, &r.unclear) {
+		switch {
+		case d.included: // its sites are in another file than the one that is read
+		case d.name == "virtualhost":
 			r.parts = append(r.parts, r.part(d))
-		case "use":
+		case d.name == "use":
 			r.unclear = append(r.unclear, r.note(d, "Use %s: sites made by a macro are not understood", strings.Join(d.args, " ")))
-		case "ifversion", "if":
+		case slices.Contains(conditions, d.name):
 			r.unclear = append(r.unclear, r.note(d, "a section <%s>: what it depends on is not understood", d.name))
+		default:
+			r.outside = append(r.outside, d)
 		}
 	}
 }
 
+// conditions are sections that depend on what only the server knows.
+var conditions = []string{"if", "ifversion", "iffile", "ifdirective", "ifsection"}
+
 // part reads one <VirtualHost>.
 func (r *apacheReader) part(block directive) part {
 	p := part{site: Site{Server: Apache, Priority: NoPriority}, file: block.file, line: block.line}
-	var ports []int
+	ports := r.addresses(&p, block)
+	var kept []directive
+	for _, d := range r.effective(block.inside, &p.problems) {
+		if d.included {
+			r.learn(&p, d)
+		} else if r.siteDirective(&p, d) {
+			kept = append(kept, d)
+		}
+	}
+	p.site.Ports = ports
+	if p.tls {
+		p.site.Ports, p.site.TLSPorts = nil, ports
+	}
+	kept = r.withoutOwn(p.site, kept)
+	p.keep(kept)
+	if p.redirect == nil || !p.onlyRedirects {
+		p.problems = append(p.problems, r.undefined(kept)...)
+	}
+	return p
+}
+
+// addresses reads where a <VirtualHost> listens, and returns the ports.
+func (r *apacheReader) addresses(p *part, block directive) (ports []int) {
 	for _, address := range block.args {
 		address = r.expand(address)
-		host, port := address, ""
-		if colon := strings.LastIndexByte(address, ':'); colon >= 0 && !strings.HasSuffix(address, "]") {
-			host, port = address[:colon], address[colon+1:]
-		}
+		host, port := splitAddress(address)
 		number, err := strconv.Atoi(port)
 		if err != nil {
 			number = 80
 			if port != "" || !slices.Contains([]string{"*", "_default_"}, host) {
-				p.unclear = append(p.unclear, r.note(block, "the address %s has no port; 80 is taken", address))
+				p.remarks = append(p.remarks, r.note(block, "the address %s has no port; 80 is taken", address))
 			}
 		}
 		if !slices.Contains(ports, number) {
@@ -250,30 +276,65 @@ func (r *apacheReader) part(block directive) part {
 		}
 		p.addresses = append(p.addresses, address)
 	}
-	tls := false
-	var extra []string
-	for _, d := range r.effective(block.inside) {
-		kept, isTLS := r.siteDirective(&p, d)
-		tls = tls || isTLS
-		if kept {
-			extra = append(extra, d.text)
+	return ports
+}
+
+// splitAddress splits 192.0.2.1:80 and [2001:db8::1]:80; either may be missing
+// its port.
+func splitAddress(address string) (host, port string) {
+	if colon := strings.LastIndexByte(address, ':'); colon >= 0 && !strings.HasSuffix(address, "]") {
+		return address[:colon], address[colon+1:]
+	}
+	return address, ""
+}
+
+// undefined names what is kept of a site and refers to a variable that is
+// defined in the configuration: where the site goes, it is not.
+func (r *apacheReader) undefined(kept []directive) (problems []string) {
+	for _, d := range kept {
+		for _, found := range variables.FindAllStringSubmatch(d.text, -1) {
+			if value, ok := r.defined[found[1]]; ok {
+				problems = append(problems, r.note(d, "this line of extra needs Define %s %s, which is left out", found[1], value))
+			}
 		}
 	}
-	p.site.Ports = ports
-	if tls {
-		p.site.Ports, p.site.TLSPorts = nil, ports
+	return problems
+}
+
+// learn takes from an included file what the site cannot do without: whether it
+// speaks TLS, and with what certificate. The rest stays in that file.
+func (r *apacheReader) learn(p *part, d directive) {
+	if len(d.args) == 0 {
+		return
 	}
-	p.site.Extra = strings.Join(r.withoutOwn(p.site, extra), "\n")
-	p.settleRedirect()
-	return p
+	switch d.name {
+	case "sslengine":
+		p.tls = strings.EqualFold(d.args[0], "on")
+	case "sslcertificatefile":
+		p.learned.certificate, _ = r.plain(d.args[0])
+	case "sslcertificatekeyfile":
+		p.learned.key, _ = r.plain(d.args[0])
+	}
+}
+
+// plain is a path as attributes take it; ok is false for any other.
+func (r *apacheReader) plain(text string) (name string, ok bool) {
+	return plainPath(r.absolute(text))
 }
 
 // siteDirective takes over a directive of a site; kept: it has no attribute
 // and stays as it is.
-func (r *apacheReader) siteDirective(p *part, d directive) (kept, tls bool) {
+func (r *apacheReader) siteDirective(p *part, d directive) (kept bool) {
 	arg := ""
 	if len(d.args) > 0 {
 		arg = r.expand(d.args[0])
+	}
+	into := func(field *string) bool {
+		name, ok := r.plain(arg)
+		if ok {
+			*field = name
+		}
+		return !ok
 	}
 	switch d.name {
 	case "servername":
@@ -283,44 +344,54 @@ func (r *apacheReader) siteDirective(p *part, d directive) (kept, tls bool) {
 			p.site.Aliases = append(p.site.Aliases, bareName(r.expand(alias)))
 		}
 	case "documentroot":
-		p.site.DocumentRoot = clean(r.absolute(arg))
+		return into(&p.site.DocumentRoot)
 	case "errorlog":
-		if strings.HasPrefix(arg, "|") || strings.HasPrefix(arg, "syslog") {
-			return true, false
-		}
-		p.site.ErrorLog = clean(r.absolute(arg))
+		return strings.HasPrefix(arg, "|") || strings.HasPrefix(arg, "syslog") || into(&p.site.ErrorLog)
 	case "customlog":
-		if p.site.AccessLog != "" || len(d.args) != 2 || d.args[1] != "combined" || strings.HasPrefix(arg, "|") {
-			return true, false
-		}
-		p.site.AccessLog = clean(r.absolute(arg))
+		return p.site.AccessLog != "" || len(d.args) != 2 || d.args[1] != "combined" || strings.HasPrefix(arg, "|") || into(&p.site.AccessLog)
 	case "sslengine":
-		return false, strings.EqualFold(arg, "on")
-	case "sslcertificatefile":
-		p.site.Certificate = clean(r.absolute(arg))
+		p.tls = strings.EqualFold(arg, "on")
+		return !p.tls && !strings.EqualFold(arg, "off")
+	case "sslcertificatefile": // another one is for clients of another kind
+		return p.site.Certificate != "" || into(&p.site.Certificate)
 	case "sslcertificatekeyfile":
-		p.site.CertificateKey = clean(r.absolute(arg))
-	case "redirect":
-		if n := len(d.args); n >= 2 && d.args[n-2] == "/" && p.redirect == "" {
-			p.redirect, p.redirects = r.expand(d.args[n-1]), d.text
-			return false, false
+		return p.site.CertificateKey != "" || into(&p.site.CertificateKey)
+	case "redirect", "redirectpermanent":
+		url, ok := r.sendsAll(d)
+		if !ok || p.redirect != nil {
+			return true
 		}
-		return true, false
+		p.redirect = &redirect{url, d.text}
 	case "use":
-		p.unclear = append(p.unclear, r.note(d, "Use %s: what a macro adds to the site is not understood", strings.Join(d.args, " ")))
-	case "if", "ifversion":
-		p.unclear = append(p.unclear, r.note(d, "a section <%s> was kept in extra", d.name))
-		return true, false
+		p.problems = append(p.problems, r.note(d, "Use %s: what a macro adds to the site is not understood", strings.Join(d.args, " ")))
 	case "filesmatch":
-		if socket, ok := apachePHP(d); ok && p.site.PHPSocket == "" {
-			p.site.PHPSocket = socket
-			return false, false
+		socket, ok := apachePHP(d)
+		if !ok || p.php.text != "" {
+			return true
 		}
-		return true, false
+		p.php.socket, p.php.text = socket, d.text
 	default:
-		return true, false
+		if slices.Contains(conditions, d.name) {
+			p.remarks = append(p.remarks, r.note(d, "a section <%s> was kept in extra", d.name))
+		}
+		return true
 	}
-	return false, false
+	return false
+}
+
+// sendsAll returns where a Redirect sends everybody for good.
+func (r *apacheReader) sendsAll(d directive) (url string, ok bool) {
+	args := d.args
+	if d.name == "redirect" {
+		if len(args) == 0 || args[0] != "301" && !strings.EqualFold(args[0], "permanent") {
+			return "", false
+		}
+		args = args[1:]
+	}
+	if len(args) != 2 || args[0] != "/" {
+		return "", false
+	}
+	return r.expand(args[1]), true
 }
 
 var phpHandler = regexp.MustCompile(`^proxy:unix:([^|]+)\|fcgi://[^/]+/?$`)
@@ -342,11 +413,9 @@ func apachePHP(d directive) (socket string, ok bool) {
 }
 
 // withoutOwn leaves out what Render writes by itself.
-func (r *apacheReader) withoutOwn(site Site, extra []string) []string {
+func (r *apacheReader) withoutOwn(site Site, kept []directive) []directive {
 	own := "<Directory " + quote(site.DocumentRoot) + ">\n\t" + strings.Join(apacheAccess(r.server), "\n\t") + "\n</Directory>"
-	return slices.DeleteFunc(extra, func(text string) bool {
-		return text == own || site.PHPSocket != "" && text == "DirectoryIndex index.php index.html"
-	})
+	return slices.DeleteFunc(kept, func(d directive) bool { return d.text == own })
 }
 
 // bareName is a name of a ServerName without scheme and port.
@@ -360,10 +429,9 @@ func bareName(name string) string {
 	return name
 }
 
-// clean is a path without a slash at its end; "" stays.
-func clean(name string) string {
-	if name == "" {
-		return ""
-	}
-	return path.Clean(name)
+// plainPath is a path without a slash at its end, if it is one that a site's
+// attributes take.
+func plainPath(name string) (clean string, ok bool) {
+	clean = path.Clean(name)
+	return clean, name != "" && CheckPath(clean) == nil
 }

@@ -1,10 +1,11 @@
 package vhost
 
 import (
+	"cmp"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // part is one block of a configuration: a <VirtualHost> of Apache, or a server
@@ -14,9 +15,17 @@ type part struct {
 	addresses []string // as the block names them
 	file      string
 	line      int
-	redirect  string   // URL to which it sends everybody
-	redirects string   // the line that says so
-	unclear   []string // what of it has no place in a Site: "FILE:LINE: why"
+	shared    bool     // the file was found under a pattern for its directory
+	problems  []string // what of it has no place in a Site: "FILE:LINE: why"
+	remarks   []string // the same of what the site can do without
+
+	redirect      *redirect
+	redirectPort  string // where the attribute of the redirect leads, see portOf
+	onlyRedirects bool   // all lines beside the redirect can be left out
+	listens       []listen
+	tls           bool // Apache: SSLEngine on
+	php           struct{ socket, text string }
+	learned       struct{ certificate, key string } // from included files, see includes.keep
 }
 
 // Listed is a site as a host's configuration has it.
@@ -25,35 +34,40 @@ type Listed struct {
 	File      string // where its first block is
 	Line      int
 	Addresses []string // as its blocks name them
+	Problems  []string // why a cutover_vhost cannot be it, or what was left out of it
+
+	shared       bool
+	redirectPort string
 }
 
-// Label is the key of the site among those of a host.
-func (l Listed) Label() string { return l.Site.Label() }
+// ownIndex is what Render writes beside PHP.
+var ownIndex = map[string]string{Apache: "DirectoryIndex index.php index.html", Nginx: "index index.php index.html;"}
 
-// settleRedirect makes the attribute of a redirect that leads to the same name
-// over HTTPS; any other is a line like others.
-func (p *part) settleRedirect() {
-	if p.redirect == "" {
-		return
+// keep gives a block what has no attribute as lines, and what was learned from
+// included files.
+func (p *part) keep(kept []directive) {
+	s := &p.site
+	p.onlyRedirects = true
+	var lines []string
+	for _, d := range kept {
+		lines = append(lines, d.text)
+		p.onlyRedirects = p.onlyRedirects && slices.Contains(beside[s.Server], d.name)
 	}
-	host, rest, _ := strings.Cut(strings.TrimPrefix(p.redirect, "https://"), "/")
-	host = strings.TrimSuffix(host, "$request_uri") // nginx: https://$host$request_uri
-	host, _, _ = strings.Cut(host, ":")
-	same := slices.Contains([]string{"$host", "$server_name", "$http_host"}, host) ||
-		p.site.ServerName != "" && strings.EqualFold(host, p.site.ServerName)
-	if !strings.HasPrefix(p.redirect, "https://") || !same || rest != "" || len(p.site.Ports) == 0 {
-		p.site.Extra = strings.Trim(p.site.Extra+"\n"+p.redirects, "\n")
-		return
+	switch socket, ok := plainPath(p.php.socket); {
+	case p.php.text == "":
+	case ok && s.DocumentRoot != "":
+		s.PHPSocket = socket
+		lines = slices.DeleteFunc(lines, func(text string) bool { return text == ownIndex[s.Server] })
+	default:
+		lines = append(lines, p.php.text)
 	}
-	p.site.RedirectToHTTPS = true
-	if len(p.site.TLSPorts) > 0 {
-		return
+	s.Extra = strings.Join(lines, "\n")
+	if s.Certificate == "" {
+		s.Certificate = p.learned.certificate
 	}
-	if p.site.Extra != "" {
-		p.unclear = append(p.unclear, fmt.Sprintf("%s:%d: everything is redirected to https, and these lines beside it are left out: %s",
-			p.file, p.line, strings.ReplaceAll(p.site.Extra, "\n", " / ")))
+	if s.CertificateKey == "" {
+		s.CertificateKey = p.learned.key
 	}
-	p.site.DocumentRoot, p.site.Extra, p.site.PHPSocket = "", "", ""
 }
 
 // redirectOnly reports whether a block does nothing but send people to HTTPS.
@@ -67,38 +81,23 @@ func sameBody(a, b Site) bool {
 }
 
 // combine puts the blocks of a name together where they are one site, and names
-// what comes of it after the files.
+// what comes of it.
 func combine(parts []part) (sites []Listed, unclear []string) {
 	for _, p := range parts {
-		unclear = append(unclear, p.unclear...)
+		unclear = append(unclear, p.remarks...)
 		at := slices.IndexFunc(sites, func(l Listed) bool { return belongs(l.Site, p) })
 		if at < 0 {
-			sites = append(sites, Listed{Site: p.site, File: p.file, Line: p.line, Addresses: p.addresses})
+			sites = append(sites, Listed{
+				Site: p.site, File: p.file, Line: p.line, Addresses: p.addresses, Problems: p.problems, shared: p.shared, redirectPort: p.redirectPort,
+			})
 			continue
 		}
 		sites[at].join(p)
 	}
-	inFile := map[string]int{}
-	for _, l := range sites {
-		inFile[l.File]++
-	}
-	taken := map[string]bool{}
+	nameAll(sites)
 	for i := range sites {
-		l := &sites[i]
-		base := strings.TrimSuffix(path.Base(l.File), ".conf")
-		l.Priority, l.Name = SplitLabel(base)
-		if (inFile[l.File] > 1 || CheckName(l.Name) != nil) && l.ServerName != "" {
-			l.Priority, l.Name = NoPriority, l.ServerName
-		} else if CheckName(l.Name) != nil {
-			l.Priority, l.Name = NoPriority, "site"
-		}
-		for n, name := 2, l.Name; taken[l.Site.Label()]; n++ {
-			l.Name = fmt.Sprintf("%s-%d", name, n)
-		}
-		taken[l.Site.Label()] = true
-	}
-	for i := range sites {
-		unclear = append(unclear, sites[i].unportable()...)
+		sites[i].judge()
+		unclear = append(unclear, sites[i].Problems...)
 	}
 	return sites, unclear
 }
@@ -108,7 +107,7 @@ func belongs(found Site, p part) bool {
 	switch {
 	case found.Server != p.site.Server || !strings.EqualFold(found.ServerName, p.site.ServerName) || found.ServerName == "":
 		return false
-	case overlaps(found.Ports, p.site.Ports) || overlaps(found.TLSPorts, p.site.TLSPorts):
+	case overlaps(found.ports(), p.site.ports()):
 		return false
 	case p.redirectOnly():
 		return len(found.TLSPorts) > 0 && len(found.Ports) == 0
@@ -146,13 +145,18 @@ func (l *Listed) join(p part) {
 	}
 	l.Site = merged
 	l.Addresses = append(l.Addresses, p.addresses...)
+	l.Problems = append(l.Problems, p.problems...)
+	l.shared = l.shared || p.shared
+	if p.site.RedirectToHTTPS {
+		l.redirectPort = p.redirectPort
+	}
 }
 
-// unportable takes out of a site what cutover_vhost would refuse, and says so.
-func (l *Listed) unportable() []string {
-	var unclear []string
+// judge takes out of a site what cutover_vhost would refuse, as far as the rest
+// is a site without it, and says what is wrong.
+func (l *Listed) judge() {
 	note := func(format string, args ...any) {
-		unclear = append(unclear, fmt.Sprintf("%s:%d: ", l.File, l.Line)+fmt.Sprintf(format, args...))
+		l.Problems = append(l.Problems, fmt.Sprintf("%s:%d: ", l.File, l.Line)+fmt.Sprintf(format, args...))
 	}
 	if l.ServerName != "" && CheckServerName(l.ServerName) != nil {
 		note("the name %q is left out, for it is no host name", l.ServerName)
@@ -165,34 +169,39 @@ func (l *Listed) unportable() []string {
 		}
 		return bad
 	})
-	for _, f := range []struct {
-		what string
-		path *string
-	}{
-		{"document root", &l.DocumentRoot}, {"certificate", &l.Certificate}, {"certificate's key", &l.CertificateKey},
-		{"access log", &l.AccessLog}, {"error log", &l.ErrorLog}, {"socket of PHP-FPM", &l.PHPSocket},
-	} {
-		if *f.path != "" && CheckPath(*f.path) != nil {
-			note("the %s %q is left out, for it is no plain path", f.what, *f.path)
-			*f.path = ""
-		}
-	}
-	if l.Certificate != "" && l.CertificateKey == "" { // one file with both
+	if l.Server == Apache && l.Certificate != "" && l.CertificateKey == "" { // one file with both
 		l.CertificateKey = l.Certificate
 	}
 	slices.Sort(l.Ports)
 	slices.Sort(l.TLSPorts)
-	return unclear
+	if l.RedirectToHTTPS && l.redirectPort != portOf(l.TLSPorts) {
+		note("its redirect leads to https on %s, and redirect_to_https to that on %s", portName(l.redirectPort), portName(portOf(l.TLSPorts)))
+	}
+	if len(l.Addresses) > 0 && !slices.ContainsFunc(l.Addresses, func(address string) bool { return !isLoopback(address) }) {
+		note("it listens for this machine alone (%s), and a cutover_vhost listens on all addresses", strings.Join(l.Addresses, ", "))
+	}
+	if err := l.Check(); err != nil {
+		note("cutover_vhost refuses it: %v", err)
+	}
 }
 
-// Parse reads a site's file alone, as after an import: what it includes stays
-// in extra. unclear says what of it has no place in a Site.
-func (s *Server) Parse(found Found) (site Site, unclear []string, err error) {
-	text, extra := found.Text, ""
+// portName is a port of portOf in words.
+func portName(port string) string { return "port " + cmp.Or(strings.TrimPrefix(port, ":"), "443") }
+
+func isLoopback(address string) bool {
+	host, _ := splitAddress(address)
+	return host == "localhost" || host == "[::1]" || strings.HasPrefix(host, "127.")
+}
+
+// parse reads a site's file, as after an import. What it includes is read as
+// far as files has it, and stays in extra as a line. unclear says what of the
+// file has no place in a Site.
+func (s *Server) parse(found Found, files func(string) []file) (site Site, unclear []string, err error) {
+	text, extra := strings.ToValidUTF8(found.Text, string(utf8.RuneError)), ""
 	if found.Managed {
 		text, extra = takeExtra(text)
 	}
-	parts, unclear := s.parts([]file{{found.Path, text}}, nil)
+	parts, unclear := s.parts([]file{{path: found.Path, text: text}}, includes{files: files, keep: true})
 	sites, more := combine(parts)
 	unclear = append(unclear, more...)
 	if len(sites) != 1 {
@@ -208,20 +217,26 @@ func (s *Server) Parse(found Found) (site Site, unclear []string, err error) {
 	return site, unclear, nil
 }
 
-// parts reads files, and what they include as far as files has it.
-func (s *Server) parts(read []file, files func(string) []file) (parts []part, unclear []string) {
+// parts reads files, and what they include.
+func (s *Server) parts(read []file, in includes) (parts []part, unclear []string) {
+	in.open = map[string]bool{}
+	var outside []directive
 	if s.Name == Nginx {
-		r := &nginxReader{server: s, files: files, open: map[string]bool{}}
+		r := &nginxReader{server: s, includes: in}
 		for _, f := range read {
 			r.top(parseNginx(f.path, f.text))
 		}
-		return r.parts, r.unclear
+		parts, outside, unclear = r.parts, r.outside, r.unclear
+		settlePorts(parts)
+	} else {
+		r := &apacheReader{server: s, includes: in, defined: map[string]string{}}
+		for _, f := range read {
+			r.top(parseApache(f.path, f.text))
+		}
+		parts, outside, unclear = r.parts, r.outside, r.unclear
 	}
-	r := &apacheReader{server: s, files: files, defined: map[string]string{}, open: map[string]bool{}}
-	for _, f := range read {
-		r.top(parseApache(f.path, f.text))
-	}
-	return r.parts, r.unclear
+	settleRedirects(parts)
+	return parts, append(unclear, s.outside(outside, parts)...)
 }
 
 // takeExtra splits a file of ours into what has attributes and the lines of

@@ -1,13 +1,16 @@
 package vhost
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 )
@@ -39,32 +42,18 @@ func (s *Sites) List(ctx context.Context, wanted string) (server string, sites [
 	if err != nil {
 		return "", nil, nil, err
 	}
-	fetched := map[string][]file{}
-	missing := []string{on.main}
 	var parts []part
-	for round := 0; len(missing) > 0; round++ {
-		if round == maxRounds {
-			return "", nil, nil, fmt.Errorf("host %q, %s: includes are nested more than %d deep", s.host.Name(), on.main, maxRounds)
-		}
-		if err := s.fetch(ctx, missing, fetched); err != nil {
-			return "", nil, nil, err
-		}
-		missing = nil
-		asked := map[string]bool{}
-		parts, unclear = on.parts(fetched[on.main], func(pattern string) []file {
-			files, known := fetched[pattern]
-			if !known && !asked[pattern] {
-				asked[pattern] = true
-				missing = append(missing, pattern)
-			}
-			return files
-		})
+	fetched, err := s.follow(ctx, on.main, func(files func(string) []file) {
+		parts, unclear = on.parts(files(on.main), includes{files: files})
+	})
+	if err != nil {
+		return "", nil, nil, err
 	}
 	if len(fetched[on.main]) == 0 {
 		return "", nil, nil, fmt.Errorf("host %q: there is no %s", s.host.Name(), on.main)
 	}
 	for i := range parts {
-		parts[i].ours(fetched)
+		parts[i].foundIn(fetched)
 	}
 	if on.Name == Apache {
 		more, err := s.unlisted(ctx, on, parts)
@@ -77,13 +66,53 @@ func (s *Sites) List(ctx context.Context, wanted string) (server string, sites [
 	return on.Name, sites, append(unclear, more...), nil
 }
 
-// ours gives a block of a file of our making its extra lines to the letter.
-func (p *part) ours(fetched map[string][]file) {
-	for _, files := range fetched {
+// Parse reads a site's file, as after an import. What it includes is read from
+// the host, and stays in extra as a line. unclear says what of the file has no
+// place in a Site.
+func (s *Sites) Parse(ctx context.Context, on *Server, found Found) (site Site, unclear []string, err error) {
+	var faulty error
+	_, err = s.follow(ctx, found.Path, func(files func(string) []file) {
+		site, unclear, faulty = on.parse(found, files)
+	})
+	return site, unclear, cmp.Or(err, faulty)
+}
+
+// follow reads a configuration again and again, until all files that it asks
+// for have been fetched.
+func (s *Sites) follow(ctx context.Context, from string, read func(files func(pattern string) []file)) (map[string][]file, error) {
+	fetched := map[string][]file{}
+	for round := 0; ; round++ {
+		var missing []string
+		read(func(pattern string) []file {
+			files, known := fetched[pattern]
+			if !known && !slices.Contains(missing, pattern) {
+				missing = append(missing, pattern)
+			}
+			return files
+		})
+		if len(missing) == 0 {
+			return fetched, nil
+		}
+		if round > maxRounds {
+			return nil, fmt.Errorf("host %q, %s: includes are nested more than %d deep", s.host.Name(), from, maxRounds)
+		}
+		if err := s.fetch(ctx, missing, fetched); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// foundIn tells a block how its file was found, and gives a block of a file of
+// our making its extra lines to the letter.
+func (p *part) foundIn(fetched map[string][]file) {
+	for pattern, files := range fetched {
 		for _, f := range files {
-			if f.path == p.file && Managed(f.text) && p.site.Extra != "" {
+			if f.path != p.file {
+				continue
+			}
+			p.shared = p.shared || strings.ContainsAny(path.Dir(pattern), "*?[")
+			if Managed(f.text) && !p.site.RedirectToHTTPS {
 				_, p.site.Extra = takeExtra(f.text)
-				return
 			}
 		}
 	}
@@ -95,9 +124,10 @@ func (s *Sites) fetch(ctx context.Context, patterns []string, fetched map[string
 	if err != nil {
 		return err
 	}
-	out := string(result.Stdout)
+	// Terraform takes UTF-8 alone. Checks refuse what stands for other bytes.
+	out := strings.ToValidUTF8(string(result.Stdout), string(utf8.RuneError))
 	if !strings.HasSuffix(out, "\nend\n") {
-		return fmt.Errorf("on host %q: %s broke off after %d bytes", s.host.Name(), fetchScript.Name, len(out))
+		return fmt.Errorf("on host %q: %s broke off after %d bytes", s.host.Name(), fetchScript.Name, len(result.Stdout))
 	}
 	pattern := ""
 	for line := range strings.Lines(out) {
@@ -115,6 +145,8 @@ func (s *Sites) fetch(ctx context.Context, patterns []string, fetched map[string
 			fetched[pattern] = []file{}
 		case "is":
 			fetched[pattern] = append(fetched[pattern], file{path: value})
+		case "missing", "unreadable":
+			fetched[pattern] = append(fetched[pattern], file{path: value, lost: word})
 		}
 	}
 	return nil
@@ -139,7 +171,7 @@ func (s *Sites) unlisted(ctx context.Context, on *Server, parts []part) ([]strin
 		known[path.Clean(p.file)+":"+strconv.Itoa(p.line)] = true
 	}
 	var unclear []string
-	for _, found := range dumped.FindAllStringSubmatch(string(result.Stdout), -1) {
+	for _, found := range dumped.FindAllStringSubmatch(strings.ToValidUTF8(string(result.Stdout), string(utf8.RuneError)), -1) {
 		place := path.Clean(found[2]) + ":" + found[3]
 		if !known[place] {
 			known[place] = true

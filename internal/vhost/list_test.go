@@ -7,12 +7,17 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
 )
 
-// fetched is what vhost/fetch.sh prints for patterns of one file each.
+// fetched is what vhost/fetch.sh prints for patterns of one file each: pattern,
+// path ("": none, "missing": not even the plain path), text.
 func fetched(files ...string) string {
 	var b strings.Builder
 	for i := 0; i < len(files); i += 3 {
 		b.WriteString("pattern " + files[i] + "\n")
-		if files[i+1] == "" {
+		switch files[i+1] {
+		case "missing":
+			b.WriteString("missing " + files[i] + "\n")
+			continue
+		case "":
 			continue
 		}
 		b.WriteString("is " + files[i+1] + "\n")
@@ -74,7 +79,7 @@ func TestOddSites(t *testing.T) {
 		},
 		"HTTP and HTTPS that differ": {
 			apache24, "<VirtualHost *:80>\nServerName a\nDocumentRoot /a\n</VirtualHost>\n<VirtualHost *:443>\nServerName a\nSSLEngine on\nDocumentRoot /b\n</VirtualHost>",
-			"a a-2", 0, Site{ServerName: "a", DocumentRoot: "/a"},
+			"a a-2", 1, Site{ServerName: "a", DocumentRoot: "/a"},
 		},
 		"HTTP and HTTPS alike": {
 			apache24, "<VirtualHost *:80>\nServerName a\nDocumentRoot /a\n</VirtualHost>\n<VirtualHost *:443>\nServerName a\nSSLEngine on\nSSLCertificateFile /c\nSSLCertificateKeyFile /k\nDocumentRoot /a\n</VirtualHost>",
@@ -92,7 +97,7 @@ func TestOddSites(t *testing.T) {
 			Site{ServerName: "a", DocumentRoot: "/srv/a", Extra: "add_header X \"}\";"},
 		},
 	} {
-		parts, unclear := c.server.parts([]file{{"/etc/file.conf", c.text}}, nil)
+		parts, unclear := c.server.parts([]file{{path: "/etc/file.conf", text: c.text}}, includes{})
 		sites, more := combine(parts)
 		unclear = append(unclear, more...)
 		var labels []string

@@ -139,7 +139,7 @@ func TestRenderedSitesAreReadBack(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s, %s: %v", server.Name, name, err)
 			}
-			read, unclear, err := server.Parse(Found{Path: server.available + "/" + site.Label() + ".conf", Text: text, Managed: Managed(text)})
+			read, unclear, err := server.parse(Found{Path: server.available + "/" + site.Label() + ".conf", Text: text, Managed: Managed(text)}, nil)
 			if err != nil || len(unclear) > 0 {
 				t.Errorf("%s, %s: %v, not understood: %q", server.Name, name, err, unclear)
 			}

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // The servers.
@@ -95,7 +96,7 @@ func CheckAlias(name string) error {
 
 // CheckPath says why a text cannot be the path of a directory or file of a site.
 func CheckPath(name string) error {
-	if !paths.MatchString(name) || path.Clean(name) != name {
+	if !paths.MatchString(name) || path.Clean(name) != name || strings.ContainsRune(name, utf8.RuneError) {
 		return fmt.Errorf("%q is not an absolute path, without . and .. and a slash at its end, that both servers take: no quotes, \\ $ * ? [ ] { } ; < > | and no line's end", name)
 	}
 	return nil
@@ -106,6 +107,8 @@ func CheckExtra(extra string) error {
 	switch {
 	case strings.ContainsFunc(extra, func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' || r == 0x7f }):
 		return errors.New("it has a control character")
+	case strings.ContainsRune(extra, utf8.RuneError):
+		return errors.New("it has a character that is not in UTF-8")
 	case strings.Contains(extra, extraBegins) || strings.Contains(extra, extraEnds):
 		return fmt.Errorf("the lines %q and %q mark where it begins and ends in the file", extraBegins, extraEnds)
 	}
@@ -147,6 +150,16 @@ func (s Site) Check() error {
 
 // checkTogether says what does not fit together.
 func (s Site) checkTogether() error {
+	for _, c := range []struct {
+		field string
+		ports []int
+	}{{"ports", s.Ports}, {"tls_ports", s.TLSPorts}} {
+		for _, port := range c.ports {
+			if port < 1 || port > 65535 {
+				return &FieldError{c.field, fmt.Errorf("%d is no port: they go from 1 to 65535", port)}
+			}
+		}
+	}
 	for _, port := range s.TLSPorts {
 		if slices.Contains(s.Ports, port) {
 			return &FieldError{"tls_ports", fmt.Errorf("port %d cannot speak both HTTP and HTTPS", port)}
