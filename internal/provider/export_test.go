@@ -11,3 +11,6 @@ import (
 func NewCounted(connected func(*host.Pool)) provider.Provider {
 	return &cutoverProvider{version: "test", connected: connected}
 }
+
+// ShowSite is a site as cutover_vhosts shows it.
+var ShowSite = showSite
