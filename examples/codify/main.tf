@@ -34,7 +34,7 @@ data "cutover_vhosts" "old" {
 }
 
 resource "cutover_vhost" "sites" {
-  for_each = data.cutover_vhosts.old.sites
+  for_each = { for key, site in data.cutover_vhosts.old.sites : key => site if length(site.problems) == 0 }
 
   host              = "new"
   server            = data.cutover_vhosts.old.server # extra is in its language

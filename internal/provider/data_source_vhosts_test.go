@@ -6,11 +6,39 @@ import (
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
 )
 
 const listed = "data.cutover_vhosts.all"
+
+// A site of certbot's speaks TLS by a file that it includes, and still includes
+// it after its import.
+func TestAccVhostImportReadsIncludes(t *testing.T) {
+	w := labWorld(t)
+	untouched(t, w.sysv)
+	run(t, w.sysv, "sh", "-c", `mkdir -p /etc/letsencrypt && echo "SSLEngine on" >/etc/letsencrypt/options-ssl-apache.conf &&
+		printf '%s\n' "<VirtualHost *:443>" "ServerName certbot.example.test" "SSLCertificateFile /srv/pem" "SSLCertificateKeyFile /srv/key" \
+			"Include /etc/letsencrypt/options-ssl-apache.conf" "</VirtualHost>" >/etc/apache2/sites-available/certbot.conf`)
+	t.Cleanup(func() { run(t, w.sysv, "rm", "-r", "/etc/letsencrypt", "/etc/apache2/sites-available/certbot.conf") })
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{{
+			Config:       vhostConfig(w, "sysv", "  name = \"certbot\"\n"),
+			ResourceName: "cutover_vhost.v", ImportState: true, ImportStateId: "sysv/apache/certbot",
+			ImportStateCheck: func(states []*terraform.InstanceState) error {
+				got := states[0].Attributes
+				for name, want := range map[string]string{"ports.#": "0", "tls_ports.0": "443", "extra": "Include /etc/letsencrypt/options-ssl-apache.conf"} {
+					if got[name] != want {
+						return fmt.Errorf("%s is %q", name, got[name])
+					}
+				}
+				return nil
+			},
+		}},
+	})
+}
 
 // The sites of a host as people have them: several in a file, conditions,
 // macros, includes, HTTP and HTTPS apart.
@@ -46,6 +74,13 @@ func TestAccVhostsAreRead(t *testing.T) {
     Redirect permanent / https://elsewhere.example.test/
 </VirtualHost>
 `)
+	// As Debian 7 and Ubuntu 12.04 have them: a directory of links, and a set of letters that begin no name.
+	run(t, w.sysv, "mkdir", "/etc/apache2/linked")
+	t.Cleanup(func() { run(t, w.sysv, "rm", "-rf", "/etc/apache2/linked") })
+	put(w.sysv, "/srv/linked.conf", "Alias /old /srv/old\n<VirtualHost 127.0.0.1:80>\nServerName linked.example.test\n</VirtualHost>\n")
+	put(w.sysv, "/srv/set.conf", "<VirtualHost *:80>\nServerName set.example.test\n</VirtualHost>\n")
+	run(t, w.sysv, "ln", "-s", "/srv/linked.conf", "/etc/apache2/linked/010-linked")
+	put(w.sysv, "/etc/apache2/conf-enabled/linked.conf", "Include linked/\nInclude /srv/[^.a-r]*.conf\n")
 	put(w.bookworm, "/etc/nginx/conf.d/pair.conf", `server {
     listen 80;
     server_name pair.example.test www.pair.example.test;
@@ -73,7 +108,10 @@ server {
 				Config: config("sysv"),
 				Check: resource.ComposeAggregateTestCheckFunc(
 					resource.TestCheckResourceAttr(listed, "server", "apache"),
-					resource.TestCheckResourceAttr(listed, "not_understood.#", "0"),
+					resource.TestCheckResourceAttr(listed, "not_understood.#", "2"),
+					resource.TestCheckResourceAttr(listed, "not_understood.0", "/etc/apache2/linked/010-linked:1: Alias /old /srv/old stands outside the sites and is left out"),
+					resource.TestMatchResourceAttr(listed, site("010-linked", "problems.0"), regexp.MustCompile(`^/etc/apache2/linked/010-linked:2: it listens for this machine alone`)),
+					resource.TestCheckResourceAttr(listed, site("set", "problems.#"), "0"),
 					resource.TestCheckResourceAttr(listed, site("000-default", "document_root"), "/var/www/html"),
 					resource.TestCheckResourceAttr(listed, site("000-default", "priority"), "0"),
 					resource.TestCheckNoResourceAttr(listed, site("000-default", "server_name")),
@@ -100,7 +138,10 @@ server {
 					resource.TestCheckResourceAttr(listed, site("pair", "certificate_key"), "/srv/key"),
 					resource.TestCheckResourceAttr(listed, site("pair", "php_fpm_socket"), "/run/php.sock"),
 					resource.TestCheckResourceAttr(listed, site("pair", "extra"), "location /api {\n    proxy_pass http://127.0.0.1:8000;\n}"),
-					resource.TestMatchResourceAttr(listed, "not_understood.0", regexp.MustCompile(`^/etc/nginx/conf.d/pair.conf:7: .*http2`)),
+					resource.TestMatchResourceAttr(listed, "not_understood.0", regexp.MustCompile(`^/etc/nginx/conf.d/served-by.conf:1: add_header X-Served-By .*outside`)),
+					resource.TestMatchResourceAttr(listed, "not_understood.1", regexp.MustCompile(`^/etc/nginx/conf.d/pair.conf:7: .*http2`)),
+					resource.TestCheckNoResourceAttr(listed, "not_understood.2"),
+					resource.TestCheckResourceAttr(listed, site("pair", "problems.#"), "0"),
 				),
 			},
 			{
@@ -108,7 +149,11 @@ server {
 					put(w.sysv, "/etc/apache2/sites-enabled/030-macro.conf", "<Macro Site $name>\n<VirtualHost *:80>\nServerName $name\n</VirtualHost>\n</Macro>\n\nUse Site made.example.test\n")
 				},
 				Config: config("sysv"),
-				Check:  resource.TestMatchResourceAttr(listed, "not_understood.0", regexp.MustCompile(`^/etc/apache2/sites-enabled/030-macro.conf:7: Use Site made.example.test`)),
+				// mod_macro is not loaded, so that Apache refuses its files and names no module.
+				Check: resource.ComposeAggregateTestCheckFunc(
+					resource.TestMatchResourceAttr(listed, "not_understood.0", regexp.MustCompile("Apache does not say which modules")),
+					resource.TestMatchResourceAttr(listed, "not_understood.1", regexp.MustCompile(`^/etc/apache2/sites-enabled/030-macro.conf:7: Use Site made.example.test`)),
+				),
 			},
 		},
 	})

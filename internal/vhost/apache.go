@@ -129,6 +129,7 @@ type apacheReader struct {
 	parts   []part
 	outside []directive // beside the sites
 	unclear []string
+	guesses bool // whether modules are loaded
 }
 
 func (r *apacheReader) note(d directive, format string, args ...any) string {
@@ -168,6 +169,10 @@ func (r *apacheReader) effective(directives []directive, notes *[]string) []dire
 	for _, d := range directives {
 		switch d.name {
 		case "ifmodule":
+			if len(r.server.modules) == 0 && !r.guesses {
+				r.guesses = true
+				r.unclear = append(r.unclear, r.note(d, "Apache does not say which modules it has loaded (`apachectl -M`); all conditions on modules are taken as true"))
+			}
 			if r.holds(d, r.moduleLoaded) {
 				all = append(all, r.effective(d.inside, notes)...)
 			}

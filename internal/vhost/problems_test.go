@@ -108,3 +108,12 @@ func TestLatin1IsAProblem(t *testing.T) {
 		}
 	}
 }
+
+// An Apache whose configuration is faulty does not name its modules. No site is
+// lost over that.
+func TestUnknownModules(t *testing.T) {
+	sites, unclear := read(apache22, "/m", "<IfModule mod_ssl.c>\n<VirtualHost *:80>\nServerName a\n</VirtualHost>\n</IfModule>\n<IfModule !mod_ssl.c>\n<VirtualHost *:80>\nServerName b\n</VirtualHost>\n</IfModule>")
+	if len(sites) != 1 || sites[0].ServerName != "a" || len(unclear) != 1 || !strings.HasPrefix(unclear[0], "/m:1: Apache does not say which modules") {
+		t.Errorf("%+v, %q", sites, unclear)
+	}
+}

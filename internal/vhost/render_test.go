@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	apache24 = &Server{Name: Apache, Version: "2.4.62", available: "/etc/apache2/sites-available", enabled: "/etc/apache2/sites-enabled", ending: ".conf", tree: "/etc/apache2", program: "/usr/sbin/apache2ctl"}
+	apache24 = &Server{Name: Apache, Version: "2.4.62", available: "/etc/apache2/sites-available", enabled: "/etc/apache2/sites-enabled", ending: ".conf", tree: "/etc/apache2", program: "/usr/sbin/apache2ctl", modules: map[string]bool{"ssl_module": true, "headers_module": true}}
 	apache22 = &Server{Name: Apache, Version: "2.2.16"}
 	nginx122 = &Server{Name: Nginx, Version: "1.22.1", hostHasIPv6: true, available: "/etc/nginx/conf.d", enabled: "/etc/nginx/conf.d", ending: ".conf", tree: "/etc/nginx"}
 	nginx07  = &Server{Name: Nginx, Version: "0.7.67", hostHasIPv6: true}

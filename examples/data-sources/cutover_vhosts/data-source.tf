@@ -2,9 +2,9 @@ data "cutover_vhosts" "old" {
   host = "old"
 }
 
-# The same sites on the new host.
+# The same sites on the new host, but for those that need a look first.
 resource "cutover_vhost" "sites" {
-  for_each = data.cutover_vhosts.old.sites
+  for_each = { for key, site in data.cutover_vhosts.old.sites : key => site if length(site.problems) == 0 }
 
   host          = "new"
   name          = each.value.name
