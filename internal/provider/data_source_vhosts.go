@@ -83,7 +83,7 @@ func vhostsSchema(ctx context.Context) schema.Schema {
 			"sites": schema.MapNestedAttribute{
 				Computed: true,
 				MarkdownDescription: "The sites. A site's key is the name of its file, without `.conf`. It is the `server_name` where the file does not tell the site: where a file has several sites, " +
-					"where the file is called `nginx`, `httpd`, `apache2` or `vhosts`, where the server finds it in a directory under a pattern (`/home/*/conf/web/*/nginx.conf`), and where another file has the same name. " +
+					"where the file has a name such as `nginx`, `httpd`, `apache2` or `vhosts`, where the server finds it in a directory under a pattern (`/home/*/conf/web/*/nginx.conf`), and where another file has the same name. " +
 					"Sites that would have the same key are numbered: `shop`, `shop-2`.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"name":              text("Name of the file, without priority."),

@@ -86,7 +86,8 @@ func vhostSchema(ctx context.Context) schema.Schema {
 			"The server's own test decides in a copy of its configuration, before anything live changes: what it does not accept never gets there, and the error shows its words and the line at fault. " +
 			"Then the server reloads, and is not restarted; should it not take the site over, or not listen on a port of it, everything is put back as it was. " +
 			"Sites that are created at the same time share a test and a reload, and one that is refused does not keep the others back.\n\n" +
-			"Destroying it turns the site off and removes its file, never the document root. A file that was taken over with `adopt` comes back.",
+			"Destroying it turns the site off and removes its file, never the document root. A file that was taken over with `adopt` comes back.\n\n" +
+			"An import reads what the site's file includes, to see whether the site speaks TLS and with what certificate. The lines that include it stay in `extra`.",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{
 				Required:            true,
@@ -430,7 +431,7 @@ func readVhost(ctx context.Context, r *request[vhostModel], state *vhostModel) (
 		}
 		state.show(site)
 		if len(unclear) > 0 {
-			r.warn("Site not wholly understood", fmt.Sprintf("These lines of %s have no place in cutover_vhost:\n  %s", found.Path, strings.Join(unclear, "\n  ")))
+			r.warn("Site not wholly understood", fmt.Sprintf("The attributes do not hold all that %s says. Look at these lines before you apply:\n  %s", found.Path, strings.Join(unclear, "\n  ")))
 		}
 	}
 	state.accept(vhost.Placed{Server: server.Name, Path: found.Path, Text: found.Text})

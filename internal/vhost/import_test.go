@@ -58,7 +58,7 @@ func TestImportReadsWhatASiteIncludes(t *testing.T) {
 			text:    "<VirtualHost *:80>\nServerName a\nInclude gone.conf\nIncludeOptional perhaps.conf\n</VirtualHost>",
 			fetch:   []string{"/etc/apache2/gone.conf", "missing", "", "/etc/apache2/perhaps.conf", "missing", ""},
 			want:    Site{ServerName: "a", Ports: []int{80}, Extra: "Include gone.conf\nIncludeOptional perhaps.conf"},
-			unclear: "/sites-available/a.conf:3: what /etc/apache2/gone.conf includes is unknown: there is no such file",
+			unclear: "/sites-available/a.conf:3: the included file /etc/apache2/gone.conf is unknown: there is no such file",
 		},
 		"nginx: the certificate in a snippet": {
 			server: nginx122,

@@ -28,7 +28,7 @@ func (in *includes) follow(d directive, pattern string, read func(file) []direct
 		case f.lost == "missing" && d.name == "includeoptional":
 		case f.lost != "":
 			reason := map[string]string{"missing": "there is no such file", "unreadable": "it cannot be opened"}[f.lost]
-			notes = append(notes, fmt.Sprintf("%s: what %s includes is unknown: %s", d.place(), f.path, reason))
+			notes = append(notes, fmt.Sprintf("%s: the included file %s is unknown: %s", d.place(), f.path, reason))
 		case !in.open[f.path]: // else a file that includes itself
 			in.open[f.path] = true
 			found := read(f)

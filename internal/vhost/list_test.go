@@ -1,6 +1,7 @@
 package vhost
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,5 +119,22 @@ func TestOddSites(t *testing.T) {
 				t.Errorf("%s: a cutover_vhost would refuse it: %v", name, err)
 			}
 		}
+	}
+}
+
+// What cannot be read is said, of the site where one includes it.
+func TestListNamesFilesThatCannotBeRead(t *testing.T) {
+	fake := hosttest.New(t)
+	fake.Expect("vhost/snapshot.sh").Prints(facts())
+	fake.Expect("vhost/fetch.sh /etc/apache2/apache2.conf").Prints(fetched("/etc/apache2/apache2.conf", "/etc/apache2/apache2.conf",
+		"Include gone.conf\n<VirtualHost *:80>\nServerName a\nInclude d/*.conf\n</VirtualHost>"))
+	fake.Expect("vhost/fetch.sh /etc/apache2/gone.conf '/etc/apache2/d/*.conf'").Prints(
+		"pattern /etc/apache2/gone.conf\nmissing /etc/apache2/gone.conf\npattern /etc/apache2/d/*.conf\nunreadable /etc/apache2/d/secret.conf\nend\n")
+	fake.Expect("vhost/dump.sh /etc/apache2").Exits(1, "")
+	_, sites, unclear, err := NewSites(fake).List(t.Context(), "")
+	const top, inSite = "/etc/apache2/apache2.conf:1: the included file /etc/apache2/gone.conf is unknown: there is no such file",
+		"/etc/apache2/apache2.conf:4: the included file /etc/apache2/d/secret.conf is unknown: it cannot be opened"
+	if err != nil || len(sites) != 1 || !slices.Equal(sites[0].Problems, []string{inSite}) || !slices.Equal(unclear, []string{top, inSite}) {
+		t.Errorf("%+v\n%q\n%v", sites, unclear, err)
 	}
 }
