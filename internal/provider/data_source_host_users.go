@@ -86,11 +86,15 @@ func readHostUsers(ctx context.Context, known *hosts, m *hostUsersModel) error {
 	m.ID = m.Host
 	m.Users = map[string]personModel{}
 	for name, user := range snapshot.People() {
-		m.Users[name] = personModel{
-			UID: int64(user.UID), GID: int64(user.GID), Group: user.Group, Groups: append([]string{}, user.Groups...), GroupGIDs: user.GroupIDs,
-			Gecos: user.Gecos, Home: user.Home, Shell: user.Shell, PasswordState: string(user.Password),
-			Problems: append([]string{}, user.Problems...),
-		}
+		m.Users[name] = showPerson(user)
 	}
 	return nil
+}
+
+func showPerson(user account.Person) personModel {
+	return personModel{
+		UID: int64(user.UID), GID: int64(user.GID), Group: user.Group, Groups: append([]string{}, user.Groups...), GroupGIDs: user.GroupIDs,
+		Gecos: user.Gecos, Home: user.Home, Shell: user.Shell, PasswordState: string(user.Password),
+		Problems: append([]string{}, user.Problems...),
+	}
 }

@@ -12,5 +12,9 @@ func NewCounted(connected func(*host.Pool)) provider.Provider {
 	return &cutoverProvider{version: "test", connected: connected}
 }
 
-// ShowSite is a site as cutover_vhosts shows it.
-var ShowSite = showSite
+// ShowSite is a site as cutover_vhosts shows it, and ShowPerson a person as
+// cutover_host_users does.
+var (
+	ShowSite   = showSite
+	ShowPerson = showPerson
+)

@@ -1,9 +1,9 @@
 package provider_test
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +15,8 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/account"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/provider"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/vhost"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/vhost/vhosttest"
 )
 
 // What a data source gives, the resource takes: for_each over it never fails for
@@ -25,6 +27,7 @@ type validation struct {
 	server tfprotov6.ProviderServer
 	name   string
 	object tftypes.Object
+	given  map[string]bool // attributes that a configuration can give
 }
 
 func validationOf(t *testing.T, name string) validation {
@@ -41,73 +44,77 @@ func validationOf(t *testing.T, name string) validation {
 	if !ok {
 		t.Fatalf("there is no %s", name)
 	}
-	return validation{server, name, object}
+	given := map[string]bool{}
+	for _, attribute := range schemas.ResourceSchemas[name].Block.Attributes {
+		given[attribute.Name] = attribute.Optional || attribute.Required
+	}
+	return validation{server, name, object, given}
 }
 
-// refusal is what is wrong with a resource of these attributes; "": nothing.
-func (v validation) refusal(t *testing.T, attributes map[string]any) string {
+// refusal is what is wrong with a resource that has the attributes of an entry of a
+// data source, by their names, and some more; "": nothing.
+func (v validation) refusal(t *testing.T, entry any, more map[string]string) string {
 	t.Helper()
-	values := map[string]tftypes.Value{}
+	attributes := map[string]tftypes.Value{}
 	for name, kind := range v.object.AttributeTypes {
-		values[name] = tftypes.NewValue(kind, nil)
-		if value, given := attributes[name]; given {
-			values[name] = valueOf(kind, value)
-			delete(attributes, name)
+		attributes[name] = tftypes.NewValue(kind, nil)
+		if value, given := more[name]; given {
+			attributes[name] = tftypes.NewValue(kind, value)
 		}
 	}
-	if len(attributes) > 0 {
-		t.Fatalf("%s has no %v", v.name, attributes)
+	fields := reflect.ValueOf(entry)
+	for i := range fields.NumField() {
+		name := fields.Type().Field(i).Tag.Get("tfsdk")
+		if kind, ok := v.object.AttributeTypes[name]; ok && v.given[name] {
+			attributes[name] = valueOf(kind, fields.Field(i))
+		}
 	}
-	config, err := tfprotov6.NewDynamicValue(v.object, tftypes.NewValue(v.object, values))
+	config, err := tfprotov6.NewDynamicValue(v.object, tftypes.NewValue(v.object, attributes))
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := v.server.ValidateResourceConfig(context.Background(), &tfprotov6.ValidateResourceConfigRequest{TypeName: v.name, Config: &config})
+	answer, err := v.server.ValidateResourceConfig(t.Context(), &tfprotov6.ValidateResourceConfigRequest{TypeName: v.name, Config: &config})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var refused []string
 	for _, d := range answer.Diagnostics {
-		if d.Severity == tfprotov6.DiagnosticSeverityError {
-			refused = append(refused, fmt.Sprintf("%s: %s: %s", d.Attribute, d.Summary, d.Detail))
-		}
+		refused = append(refused, fmt.Sprintf("%s: %s: %s", d.Attribute, d.Summary, d.Detail))
 	}
 	return strings.Join(refused, "; ")
 }
 
-func valueOf(kind tftypes.Type, value any) tftypes.Value {
-	element := func() tftypes.Type {
-		switch kind := kind.(type) {
-		case tftypes.List:
-			return kind.ElementType
-		case tftypes.Set:
-			return kind.ElementType
-		case tftypes.Map:
-			return kind.ElementType
+// valueOf is a field of a model as a value of Terraform.
+func valueOf(kind tftypes.Type, field reflect.Value) tftypes.Value {
+	switch {
+	case field.Kind() == reflect.Pointer && field.IsNil():
+		return tftypes.NewValue(kind, nil)
+	case field.Kind() == reflect.Pointer:
+		return valueOf(kind, field.Elem())
+	case field.Kind() == reflect.Slice:
+		element := tftypes.Type(tftypes.String)
+		if set, ok := kind.(tftypes.Set); ok {
+			element = set.ElementType
 		}
-		return nil
+		values := []tftypes.Value{}
+		for i := range field.Len() {
+			values = append(values, valueOf(element, field.Index(i)))
+		}
+		return tftypes.NewValue(kind, values)
+	case field.Kind() == reflect.Map:
+		element := tftypes.Type(tftypes.String)
+		if m, ok := kind.(tftypes.Map); ok {
+			element = m.ElementType
+		}
+		values := map[string]tftypes.Value{}
+		for _, key := range field.MapKeys() {
+			values[key.String()] = valueOf(element, field.MapIndex(key))
+		}
+		return tftypes.NewValue(kind, values)
+	case field.CanInt():
+		return tftypes.NewValue(kind, field.Int())
 	}
-	switch value := value.(type) {
-	case []string:
-		elements := []tftypes.Value{}
-		for _, each := range value {
-			elements = append(elements, tftypes.NewValue(element(), each))
-		}
-		return tftypes.NewValue(kind, elements)
-	case []int:
-		elements := []tftypes.Value{}
-		for _, each := range value {
-			elements = append(elements, tftypes.NewValue(element(), each))
-		}
-		return tftypes.NewValue(kind, elements)
-	case map[string]int:
-		elements := map[string]tftypes.Value{}
-		for name, each := range value {
-			elements[name] = tftypes.NewValue(element(), each)
-		}
-		return tftypes.NewValue(kind, elements)
-	}
-	return tftypes.NewValue(kind, value)
+	return tftypes.NewValue(kind, field.Interface())
 }
 
 func TestEveryPersonCanBeAHostUser(t *testing.T) {
@@ -144,10 +151,7 @@ func TestEveryPersonCanBeAHostUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, person := range snapshot.People() {
-			refused := hostUser.refusal(t, map[string]any{
-				"host": "new", "name": name, "uid": person.UID, "gid": person.GID, "group": person.Group, "groups": append([]string{}, person.Groups...),
-				"group_gids": person.GroupIDs, "gecos": person.Gecos, "home": person.Home, "shell": person.Shell,
-			})
+			refused := hostUser.refusal(t, provider.ShowPerson(person), map[string]string{"host": "new", "name": name})
 			switch {
 			case len(person.Problems) == 0 && refused != "":
 				t.Errorf("%+v has no problem, and is refused: %s", person, refused)
@@ -165,5 +169,45 @@ func TestEveryPersonCanBeAHostUser(t *testing.T) {
 	t.Logf("%d people without a problem, %d with", taken, odd)
 	if taken < 100 || odd < 100 {
 		t.Errorf("only %d people without a problem, and %d with", taken, odd)
+	}
+}
+
+func TestEverySiteCanBeAVhost(t *testing.T) {
+	t.Parallel()
+	vhosts := validationOf(t, "cutover_vhost")
+	good := 0
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // a test's own
+		text, web := vhosttest.Apache(r), vhost.Apache
+		if seed%2 == 1 {
+			text, web = vhosttest.Nginx(r), vhost.Nginx
+		}
+		fake := hosttest.New(t)
+		main := "/etc/" + web + "/main"
+		fake.Expect("vhost/snapshot.sh").Prints(fmt.Sprintf("server %s\nversion 2.4.62\ntree /etc/%[1]s\nmain %s\nend\n", web, main))
+		fake.Expect("vhost/fetch.sh " + main).Prints("pattern " + main + "\nis " + main + "\n| " + strings.ReplaceAll(text, "\n", "\n| ") + "\nend\n")
+		if strings.Contains(strings.ToLower(text), "\ninclude x.conf") {
+			file := "/etc/" + web + "/x.conf"
+			fake.Expect("vhost/fetch.sh " + file).Prints("pattern " + file + "\nis " + file + "\n| # nothing\nend\n")
+		}
+		if web == vhost.Apache {
+			fake.Expect("vhost/dump.sh /etc/apache").Exits(1, "")
+		}
+		_, sites, _, err := vhost.NewSites(fake).List(t.Context(), "")
+		if err != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, err, text)
+		}
+		for _, site := range sites {
+			if len(site.Problems) > 0 {
+				continue
+			}
+			good++
+			if refused := vhosts.refusal(t, provider.ShowSite(site), map[string]string{"host": "new", "server": web}); refused != "" {
+				t.Errorf("seed %d, %s: %s\n%s", seed, site.Label(), refused, text)
+			}
+		}
+	}
+	if good < 100 {
+		t.Errorf("only %d sites are good", good)
 	}
 }

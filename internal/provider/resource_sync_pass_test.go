@@ -178,7 +178,9 @@ func bannered(t *testing.T, h *lab.Host) {
 	t.Helper()
 	const reload = "\nif [ -d /run/systemd/system ]; then systemctl reload ssh; else /etc/init.d/ssh reload >/dev/null; fi"
 	run(t, h, "sh", "-c", "cp -p /etc/ssh/sshd_config /root/sshd_config.before; echo 'Whoever you are: we see you.' >/etc/ssh/greeting; sed -i '1i Banner /etc/ssh/greeting' /etc/ssh/sshd_config"+reload)
-	t.Cleanup(func() { run(t, h, "sh", "-c", "rm /etc/ssh/greeting; mv /root/sshd_config.before /etc/ssh/sshd_config"+reload) })
+	t.Cleanup(func() {
+		run(t, h, "sh", "-c", "rm /etc/ssh/greeting; mv /root/sshd_config.before /etc/ssh/sshd_config"+reload)
+	})
 }
 
 func TestAccSyncPass(t *testing.T) {

@@ -135,7 +135,7 @@ func vhostSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "TCP ports for HTTPS, on all addresses. Default: `[443]` with a `certificate`, else none.",
 			},
 			"document_root": schema.StringAttribute{
-				Optional: true, Validators: file,
+				Optional: true, Validators: []validator.String{checkedText{"a path", asDirectory(vhost.CheckPath)}},
 				MarkdownDescription: "Directory of the site's files. A link that leads out of its directory is refused, and so is one on the way that somebody else than root has made.",
 			},
 			"create_document_root": schema.BoolAttribute{
@@ -316,7 +316,7 @@ func (m *vhostModel) site() vhost.Site {
 		Server: m.Server.ValueString(), Name: m.Name.ValueString(), Priority: vhost.NoPriority,
 		ServerName: m.ServerName.ValueString(), Aliases: stringsOf(m.Aliases), DefaultServer: m.DefaultServer.ValueBool(),
 		Ports: portsOf(m.Ports), TLSPorts: portsOf(m.TLSPorts),
-		DocumentRoot: m.DocumentRoot.ValueString(), Certificate: m.Certificate.ValueString(), CertificateKey: m.CertificateKey.ValueString(),
+		DocumentRoot: directory(m.DocumentRoot.ValueString()), Certificate: m.Certificate.ValueString(), CertificateKey: m.CertificateKey.ValueString(),
 		AccessLog: m.AccessLog.ValueString(), ErrorLog: m.ErrorLog.ValueString(), PHPSocket: m.PHPFPMSocket.ValueString(),
 		RedirectToHTTPS: m.RedirectToHTTPS.ValueBool(), Extra: m.Extra.ValueString(),
 	}
