@@ -211,3 +211,32 @@ func TestEverySiteCanBeAVhost(t *testing.T) {
 		t.Errorf("only %d sites are good", good)
 	}
 }
+
+func TestASlashAtTheEndOfADirectoryIsTaken(t *testing.T) {
+	t.Parallel()
+	type entry struct {
+		Paths          []string `tfsdk:"paths"`
+		Ports          []int    `tfsdk:"ports"`
+		DocumentRoot   *string  `tfsdk:"document_root"`
+		Path           *string  `tfsdk:"path"`
+		SpoolDirectory *string  `tfsdk:"spool_directory"`
+		Home           *string  `tfsdk:"home"`
+	}
+	text := func(value string) *string { return &value }
+	for resource, attributes := range map[string]struct {
+		entry
+		more map[string]string
+	}{
+		"cutover_sync_pass": {entry{Paths: []string{"/home/", "/var/mail//"}}, map[string]string{"from": "old", "to": "new"}},
+		"cutover_vhost":     {entry{DocumentRoot: text("/srv/www/"), Ports: []int{80}}, map[string]string{"host": "new", "name": "a", "server_name": "a.example.com", "server": "nginx"}},
+		"cutover_maildir":   {entry{Path: text("~/Maildir/"), SpoolDirectory: text("/var/mail/")}, map[string]string{"host": "new"}},
+		"cutover_host_user": {entry{Home: text("/home/anna/")}, map[string]string{"host": "new", "name": "anna"}},
+	} {
+		if refused := validationOf(t, resource).refusal(t, attributes.entry, attributes.more); refused != "" {
+			t.Errorf("%s: %s", resource, refused)
+		}
+	}
+	if refused := validationOf(t, "cutover_sync_pass").refusal(t, entry{Paths: []string{"/home/", "/home"}}, map[string]string{"from": "old", "to": "new"}); !strings.Contains(refused, "overlap") {
+		t.Errorf("a directory twice: %s", refused)
+	}
+}
