@@ -75,7 +75,7 @@ func newTrust(ctx context.Context, t *target) (*trust, error) {
 	}
 	tr.algorithms = order
 	tr.check = func(name string, remote net.Addr, key ssh.PublicKey) error {
-		if err := t.notRevoked(key); err != nil {
+		if err := t.notRevoked(ctx, key); err != nil {
 			return err
 		}
 		if err := check(name, remote, key); err != nil {
@@ -250,9 +250,9 @@ func keyFileKind(key ssh.PublicKey) string {
 // notRevoked tells whether the key is in a file of RevokedHostKeys of ssh_config: a
 // list of public keys, or what ssh-keygen -k makes. A file that cannot be read refuses
 // every key, as with ssh.
-func (t *target) notRevoked(key ssh.PublicKey) error {
+func (t *target) notRevoked(ctx context.Context, key ssh.PublicKey) error {
 	for _, file := range t.revokedKeys {
-		if reason := revokedIn(file, key); reason != "" {
+		if reason := revokedIn(ctx, file, key); reason != "" {
 			return &HostKeyError{Host: t.Name, Changed: true, Revoked: true, Detail: fmt.Sprintf(
 				"the host key %s of %s is refused: RevokedHostKeys of ssh_config names %s, %s", fingerprint(key), t.addr(), file, reason)}
 		}
@@ -261,7 +261,7 @@ func (t *target) notRevoked(key ssh.PublicKey) error {
 }
 
 // revokedIn says why a file of revoked keys refuses a key, or "".
-func revokedIn(file string, key ssh.PublicKey) string {
+func revokedIn(ctx context.Context, file string, key ssh.PublicKey) string {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Sprintf("which cannot be read: %v", err)
@@ -272,7 +272,7 @@ func revokedIn(file string, key ssh.PublicKey) string {
 	}
 	if bytes.HasPrefix(text, []byte("SSHKRL\n\x00")) { // PROTOCOL.krl of OpenSSH
 		for _, key := range keys {
-			if said, err := askKRL(file, key); err != nil {
+			if said, err := askKRL(ctx, file, key); err != nil {
 				return "of which ssh-keygen -Q says: " + or(said, err.Error())
 			}
 		}
@@ -295,7 +295,7 @@ func revokedIn(file string, key ssh.PublicKey) string {
 
 // askKRL asks ssh-keygen, which ends in another code than 0 if a key is revoked, or
 // if it cannot tell.
-func askKRL(krl string, key ssh.PublicKey) (said string, err error) {
+func askKRL(ctx context.Context, krl string, key ssh.PublicKey) (said string, err error) {
 	file, err := os.CreateTemp("", "cutover-host-key-")
 	if err != nil {
 		return "", err
@@ -305,6 +305,6 @@ func askKRL(krl string, key ssh.PublicKey) (said string, err error) {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return "", err
 	}
-	text, err := exec.Command("ssh-keygen", "-Q", "-f", krl, file.Name()).CombinedOutput()
+	text, err := exec.CommandContext(ctx, "ssh-keygen", "-Q", "-f", krl, file.Name()).CombinedOutput()
 	return strings.TrimSpace(string(text)), err
 }

@@ -3,15 +3,16 @@
 package host
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"syscall"
 )
 
 // shellCommand is a command for the user's shell. It is a session of its own:
-// Ctrl-C is for Terraform, which ends in its own time, and not for the connection.
+// Ctrl-C is for Terraform, which ends in its own time, and not for the connection. It ends with the connection, and with no context.
 func shellCommand(command string) *exec.Cmd {
-	cmd := exec.Command(or(os.Getenv("SHELL"), "/bin/sh"), "-c", command)
+	cmd := exec.CommandContext(context.Background(), or(os.Getenv("SHELL"), "/bin/sh"), "-c", command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"os/exec"
 	"strings"
 )
@@ -8,7 +9,7 @@ import (
 // shellCommand is a command as Windows runs it, without a shell, as its ssh does.
 func shellCommand(command string) *exec.Cmd {
 	words := strings.Fields(strings.TrimPrefix(command, "exec "))
-	return exec.Command(words[0], words[1:]...)
+	return exec.CommandContext(context.Background(), words[0], words[1:]...)
 }
 
 func hangUp(cmd *exec.Cmd) { kill(cmd) }

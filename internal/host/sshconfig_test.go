@@ -250,8 +250,6 @@ func TestSSHConfigBothWays(t *testing.T) {
 	}
 }
 
-var compared = []string{"hostname", "port", "user", "identitiesonly", "hostkeyalias", "proxyjump", "proxycommand", "userknownhostsfile", "identityagent", "revokedhostkeys", "identityfile", "certificatefile"}
-
 // printed is what ssh -G prints, with the defaults left out that are no settings
 // to us, and the names of files as a login of ssh expands them.
 func printed(q question) (string, error) {
