@@ -124,8 +124,8 @@ func CheckGecos(gecos string) error {
 // part of it, and so is the /./ by which vsftpd and others mark what is below the
 // root that a user sees.
 func CheckHome(name string) error {
-	if !path.IsAbs(name) {
-		return fmt.Errorf("%q is not an absolute path", name)
+	if !path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), "..") {
+		return fmt.Errorf("%q is not an absolute path without ..", name)
 	}
 	return CheckGecos(name)
 }
