@@ -84,7 +84,7 @@ running() {
 }
 
 # take_up tells a running Dovecot. Nothing is said to one that is stopped: it
-# reads the file when it starts. A reload leaves sessions as they are.
+# reads the file when it starts. A reload leaves sessions in use as they are, and ends idle ones.
 take_up() {
 	doveconf -n >/dev/null || return 1
 	! running || doveadm reload

@@ -127,6 +127,30 @@ func (c *imap) do(command string) (string, error) {
 	}
 }
 
+// use says NOOP again and again until it is called idle, which returns the first
+// error. At a reload Dovecot ends sessions that have said nothing for a few seconds.
+func (c *imap) use() (idle func() error) {
+	stop, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			if _, err := c.do("NOOP"); err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case <-stop:
+				failed <- nil
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}()
+	return func() error {
+		close(stop)
+		return <-failed
+	}
+}
+
 // imapSays logs in, and wants each command's answer to hold a text.
 func imapSays(w *world, host *lab.Host, user string, pairs ...string) error {
 	// A reload is asynchronous: Dovecot answers with the old settings for a moment.
@@ -179,6 +203,7 @@ func TestAccMaildir(t *testing.T) {
 		run(t, host, "sh", "-c", `su mila -c 'mkdir -m 755 ~/Maildir ~/Maildir/cur && printf "Subject: kept\n\nText\n" >~/Maildir/cur/1.a.b:2,S' && mkdir /home/milo/Maildir`)
 		const both = "  users   = [\"mila\", \"milo\"]\n  folders = [\"Sent\", \"Archive/Größe\"]\n"
 		var session *imap
+		var idle func() error
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
 			Steps: []resource.TestStep{
@@ -204,12 +229,12 @@ func TestAccMaildir(t *testing.T) {
 				},
 				{Config: maildirConfig(w, host, both), PlanOnly: true},
 				{ResourceName: mailAddress, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/maildir"},
-				{ // the spool beside the Maildir; sessions go on
+				{ // the spool beside the Maildir; a session that is in use goes on
+					PreConfig:        func() { idle = session.use() },
 					Config:           maildirConfig(w, host, both+"  mbox_spool = \"namespace\"\n"),
 					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
 					Check: check(t, func() error {
-						_, err := session.do("NOOP")
-						return errors.Join(err, imapSays(w, host, "mila",
+						return errors.Join(idle(), imapSays(w, host, "mila",
 							`LIST "" "*"`, "spool.mail", "STATUS INBOX (MESSAGES)", "MESSAGES 1", "SELECT spool.mail", "* 1 EXISTS", "FETCH 1 BODY[HEADER]", "Spooled"))
 					}),
 				},
