@@ -125,7 +125,7 @@ func CheckGecos(gecos string) error {
 // root that a user sees.
 func CheckHome(name string) error {
 	if !path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), "..") {
-		return fmt.Errorf("%q is not an absolute path without ..", name)
+		return fmt.Errorf("%q is not an absolute path, or it has .. in it", name)
 	}
 	return CheckGecos(name)
 }
