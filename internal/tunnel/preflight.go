@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path"
 	"regexp"
 	"slices"
@@ -190,14 +191,12 @@ func answers(ctx context.Context, to host.Host, forward Forward, allowOpenRelay 
 	if !speaksSMTP(forward.TargetPort, greeting) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
-	conn, err := to.Dial(ctx, "tcp", forward.Target())
-	if err != nil {
+	var open bool
+	var dialogue string
+	err = talk(ctx, to, forward.Target(), func(ctx context.Context, conn net.Conn) (err error) {
+		open, dialogue, err = probe.OpenRelay(ctx, conn, tlsFirst)
 		return err
-	}
-	defer conn.Close()
-	open, dialogue, err := probe.OpenRelay(ctx, conn, tlsFirst)
+	})
 	dialogue = strings.ReplaceAll(strings.TrimSpace(dialogue), "\n", "\n  ")
 	if err != nil {
 		return fmt.Errorf(`host %q: asking %s whether it relays for foreigners: %w. Through the relays every client looks like %s, so an open relay would be one for the world. It said:
@@ -214,36 +213,42 @@ Take that trust away before the tunnel starts. Postfix: "postconf -e 'mynetworks
 	return nil
 }
 
-// encryptedGreeting is what a service says first inside TLS. An error is a service
-// that does not speak TLS.
-func encryptedGreeting(ctx context.Context, from host.Host, address string) (string, error) {
+// talk has one conversation with a service, over a connection from a host.
+func talk(ctx context.Context, from host.Host, address string, converse func(context.Context, net.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	conn, err := from.Dial(ctx, "tcp", address)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer conn.Close()
-	return probe.GreetingInTLS(ctx, conn)
+	return converse(ctx, conn)
+}
+
+// encryptedGreeting is what a service says first inside TLS. An error is a service
+// that does not speak TLS.
+func encryptedGreeting(ctx context.Context, from host.Host, address string) (greeting string, err error) {
+	err = talk(ctx, from, address, func(ctx context.Context, conn net.Conn) (err error) {
+		greeting, err = probe.GreetingInTLS(ctx, conn)
+		return err
+	})
+	return greeting, err
 }
 
 // converse opens a connection from a host and exchanges the first lines of the
 // protocol that lives on port. TLS is not spoken: whether its port accepts is
 // all that can be said without the server's name.
 func converse(ctx context.Context, from host.Host, address string, port int) (greeting string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
-	conn, err := from.Dial(ctx, "tcp", address)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
 	protocol := probe.Guess(port)
 	if strings.HasSuffix(protocol, "s") {
 		protocol = "tcp"
 	}
-	answer, err := probe.Ask(ctx, conn, probe.Request{Protocol: protocol, ServerName: "localhost"})
-	return answer.Greeting, err
+	err = talk(ctx, from, address, func(ctx context.Context, conn net.Conn) error {
+		answer, err := probe.Ask(ctx, conn, probe.Request{Protocol: protocol, ServerName: "localhost"})
+		greeting = answer.Greeting
+		return err
+	})
+	return greeting, err
 }
 
 // speaksSMTP goes by the port and by the greeting: code 220 (RFC 5321,
