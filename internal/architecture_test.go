@@ -41,6 +41,8 @@ var layers = []layer{
 	{name: "host", packages: []string{"host"}, mayImport: []string{"sh"}},
 	{name: "sh", packages: []string{"sh"}},
 	{name: "batch", packages: []string{"batch"}}, // knows no host: it gathers whatever it is given
+	// What runs in a program of its own on the hosts, and is tested on two directories with a pipe between.
+	{name: "worker", packages: []string{"worker"}},
 
 	// Beside the product: nothing that ships imports these.
 	{name: "fake host", packages: []string{"host/hosttest"}, mayImport: []string{"host", "sh"}},

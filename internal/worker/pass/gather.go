@@ -1,0 +1,364 @@
+//go:build linux
+
+package pass
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/wire"
+)
+
+// gather tells the source what the base knows, and takes its list.
+func (t *target) gather() error {
+	if err := t.hello(); err != nil {
+		return err
+	}
+	numbers, err := t.tellKnown()
+	if err != nil {
+		return err
+	}
+	if err := t.conn.say(askList, nil); err != nil {
+		return err
+	}
+	var l tree.Listing
+	for {
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
+		kind, r, err := t.conn.next()
+		if err != nil {
+			return fmt.Errorf("the old host's list broke off: %w", err)
+		}
+		switch kind {
+		case saysDir:
+			content := r.Rest()
+			whole := wire.NewReader(content)
+			l.ReadListing(whole)
+			if err := whole.Done(); err != nil {
+				return err
+			}
+			if err := t.listing(&l, content); err != nil {
+				return err
+			}
+		case saysSame:
+			var counts Counts
+			counts.read(r)
+			t.report.Source.add(&counts)
+			same := wire.NewReader(r.Bytes())
+			for same.Len() > 0 {
+				n := same.Uint()
+				if same.Err() == nil && n >= uint64(len(numbers)) {
+					same.Fail("directory %d of %d", n, len(numbers))
+				}
+				if same.Err() != nil {
+					return same.Err()
+				}
+				t.seen[numbers[n]] = true
+			}
+		case saysListed:
+			if !t.seen[""] {
+				return fmt.Errorf("the old host cannot read the directory: %s", t.report.first(Unread))
+			}
+			return r.Done()
+		default:
+			if err := t.common(kind, r); err != nil {
+				return err
+			}
+		}
+		if err := r.Done(); err != nil {
+			return err
+		}
+	}
+}
+
+// common takes messages that come at any time.
+func (t *target) common(kind byte, r *wire.Reader) error {
+	switch kind {
+	case saysNames:
+		for r.Len() > 0 && r.Err() == nil {
+			var o owner
+			o.read(r)
+			t.owner(&o)
+		}
+	case saysTrouble:
+		var p trouble
+		p.read(r)
+		if r.Err() != nil {
+			return r.Err()
+		}
+		switch p.Kind {
+		case "attributes":
+			t.report.find(Omitted, p.Path, p.Text)
+		default:
+			t.report.find(Unread, p.Path, p.Kind+": "+p.Text)
+		}
+	default:
+		return fmt.Errorf("%w %d from the old host", errUnexpected, kind)
+	}
+	return r.Err()
+}
+
+// listing takes a directory of the source, or a piece of one.
+func (t *target) listing(l *tree.Listing, content []byte) error {
+	for i := range l.Len() {
+		if l.Piece.Of(l.Name(i), t.base.Seed) != l.Piece.Number {
+			return fmt.Errorf("%w: an entry in the wrong piece of its directory", wire.ErrMalformed)
+		}
+	}
+	key := tree.Place{Path: l.Path, Piece: l.Piece}
+	if t.listed[key] != nil {
+		return fmt.Errorf("%w: a directory twice", wire.ErrMalformed)
+	}
+	t.listed[key] = slices.Clone(content)
+	t.pieces[l.Path] = append(t.pieces[l.Path], l.Piece)
+	t.seen[l.Path] = true
+	return nil
+}
+
+// tellKnown sends the digests of what the base knows, and returns the paths by
+// their numbers.
+func (t *target) tellKnown() ([]string, error) {
+	var numbers []string
+	var frame []byte
+	flush := func() error {
+		if len(frame) == 0 {
+			return nil
+		}
+		err := t.conn.send(wire.End(frame, 0))
+		frame = frame[:0]
+		return err
+	}
+	tell := func(path string, hash, digest tree.Digest) error {
+		if len(frame) == 0 {
+			frame = wire.Begin(frame, askKnown)
+		}
+		frame = append(append(frame, hash[:]...), digest[:]...)
+		numbers = append(numbers, path)
+		if len(frame) > 512<<10 {
+			return flush()
+		}
+		return nil
+	}
+	for at, digest := range t.base.Digests() {
+		hash := pathHash(at.Path, t.base.Seed)
+		if at.Piece.Bits > 0 && at.Piece.Number == 0 {
+			// In how many pieces it is.
+			if err := tell(at.Path, hash, tree.Digest{at.Piece.Bits}); err != nil {
+				return nil, err
+			}
+		}
+		if err := tell(at.Path, pieceHash(hash, at.Piece), digest); err != nil {
+			return nil, err
+		}
+	}
+	return numbers, flush()
+}
+
+// survey finds out, before anything is done, what the source has no more, and
+// what is not to be concluded because something is not mounted or not readable.
+func (t *target) survey() error {
+	t.moved = map[uint64]*gone{}
+	var unmounted []string
+	var l tree.Listing
+	var d tree.Brought
+	for _, path := range t.base.Known() {
+		if !t.seen[path] {
+			if !below(path, unmounted) && t.isGone(path) {
+				t.goneDirs = append(t.goneDirs, path)
+				if err := t.goneDirectory(path, &d); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		for _, piece := range t.pieces[path] {
+			if err := t.loadListing(tree.Place{Path: path, Piece: piece}, &l); err != nil {
+				return err
+			}
+			if err := t.base.Load(path, piece, &d); err != nil {
+				return err
+			}
+			if d.Len() > 0 && l.Mount != d.Mount {
+				if !below(path, unmounted) {
+					unmounted = append(unmounted, path)
+					t.report.find(Unmount, path, "")
+				}
+				break
+			}
+			if l.Partial == nil {
+				t.goneEntries(&l, &d)
+			}
+		}
+	}
+	t.unmounted = unmounted
+	return t.brokenOff()
+}
+
+// brokenOff adds directories that a pass has made, or was about to make, when it
+// broke off, and that the source has no more.
+func (t *target) brokenOff() error {
+	for _, path := range t.base.Broken() {
+		if len(t.base.Pieces(path)) == 0 && path != "" && !t.seen[path] && t.wentAway(path) {
+			t.goneDirs = append(t.goneDirs, path)
+		}
+		intended, err := t.base.Intended(path)
+		if err != nil {
+			return err
+		}
+		for name, stat := range intended {
+			if child := tree.Join(path, name); stat.IsDir() && !t.seen[child] && t.wentAway(child) {
+				t.goneDirs = append(t.goneDirs, child)
+			}
+		}
+	}
+	slices.SortFunc(t.goneDirs, func(a, b string) int { return deepestFirst(b, a) })
+	t.goneDirs = slices.Compact(t.goneDirs)
+	return nil
+}
+
+// wentAway is isGone for a directory that the base does not know: where its
+// parent is as the base has it, it is not there.
+func (t *target) wentAway(path string) bool {
+	dir, name := tree.Split(path)
+	if !t.seen[dir] {
+		return slices.Contains(t.goneDirs, dir)
+	}
+	for _, piece := range t.pieces[dir] {
+		if piece.Of([]byte(name), t.base.Seed) == piece.Number {
+			return t.isGone(path)
+		}
+	}
+	return len(t.base.Pieces(dir)) > 0
+}
+
+// isGone says whether a directory that was not listed is there no more: its
+// parent says so, and the parent was read whole.
+func (t *target) isGone(path string) bool {
+	if path == "" {
+		return false
+	}
+	dir, name := tree.Split(path)
+	if !t.seen[dir] {
+		_, found := slices.BinarySearch(t.goneDirs, dir)
+		return found
+	}
+	var l tree.Listing
+	listed := false
+	for _, piece := range t.pieces[dir] {
+		if piece.Of([]byte(name), t.base.Seed) != piece.Number {
+			continue
+		}
+		listed = true
+		if err := t.loadListing(tree.Place{Path: dir, Piece: piece}, &l); err != nil || l.Partial != nil {
+			return false
+		}
+		if slices.ContainsFunc(l.Unread, func(u tree.Unread) bool { return u.Name == name }) {
+			return false
+		}
+		if i, ok := l.Find([]byte(name)); ok && l.Stat(i).IsDir() {
+			return false // it went away meanwhile, or could not be opened
+		}
+	}
+	return listed
+}
+
+func (t *target) loadListing(at tree.Place, l *tree.Listing) error {
+	r := wire.NewReader(t.listed[at])
+	l.ReadListing(r)
+	return r.Done()
+}
+
+// gone is a file that the source had under this name, and has no more.
+type gone struct {
+	dir   string
+	name  string
+	known tree.Known
+}
+
+// goneEntries notes regular files that went away: under another name there may be
+// the same.
+func (t *target) goneEntries(l *tree.Listing, d *tree.Brought) {
+	for i := range d.Len() {
+		e := d.Entry(i)
+		if at, ok := l.Find(d.Name(i)); ok && l.Stat(at).Ino == e.Source.Ino {
+			continue
+		}
+		t.goneEntry(d.Path, d.Name(i), e)
+	}
+}
+
+func (t *target) goneEntry(dir string, name []byte, e *tree.Known) {
+	if e.Source.IsRegular() && e.Source.Nlink == 1 {
+		t.moved[e.Source.Ino] = &gone{dir, string(name), *e}
+	}
+}
+
+func (t *target) goneDirectory(path string, d *tree.Brought) error {
+	for _, piece := range t.base.Pieces(path) {
+		if err := t.base.Load(path, piece, d); err != nil {
+			return err
+		}
+		for i := range d.Len() {
+			t.goneEntry(path, d.Name(i), d.Entry(i))
+		}
+	}
+	return nil
+}
+
+// targetChanged are the directories of the base that are not on the target as
+// they were left, in order.
+func (t *target) targetChanged() []string {
+	paths := t.base.Known()
+	all := t.options.Look != LookChanged
+	return slices.DeleteFunc(paths, func(path string) bool {
+		if !t.seen[path] {
+			return true
+		}
+		if all || t.base.Unsure(path) {
+			return false
+		}
+		var k unix.Stat_t
+		name := path
+		if name == "" {
+			name = "."
+		}
+		var now tree.Stat
+		if unix.Fstatat(t.root.Handle(), name, &k, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			now.FromKernel(&k)
+		}
+		return now == t.base.Target(path)
+	})
+}
+
+// first is the first finding of a kind, in words.
+func (r *Report) first(kind Finding) string {
+	if f := r.Found[kind]; f != nil && len(f.Paths) > 0 {
+		return strings.TrimPrefix(f.Paths[0].Path+": "+f.Paths[0].Text, ": ")
+	}
+	return "it says nothing"
+}
+
+// recent says whether a file was written so recently, by the source's clock, that
+// it may be written on through a mapping without a new time.
+func (t *target) recent(stat *tree.Stat) bool {
+	return stat.IsRegular() && stat.Ctime > t.now-recentFor
+}
+
+// recentFor is a minute, in nanoseconds. The kernel writes a page that was written
+// through a mapping to the disk after 30 s (vm.dirty_expire_centisecs) and up to
+// 5 s more, and only then notices the next write to it.
+const recentFor = int64(60_000_000_000)
+
+// comparePlaces puts places into the order of their paths: a directory comes
+// before what is in it.
+func comparePlaces(a, b tree.Place) int {
+	if n := strings.Compare(a.Path, b.Path); n != 0 {
+		return n
+	}
+	return int(a.Piece.Number) - int(b.Piece.Number)
+}

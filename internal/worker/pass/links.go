@@ -1,0 +1,356 @@
+//go:build linux
+
+package pass
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
+)
+
+// linkGroup is a file of the source with several names, as far as they were
+// listed. One of them leads: it is brought as any file, and the others become
+// links to it.
+type linkGroup struct {
+	names  []*linkName
+	leader *linkName
+	known  *tree.Known // of the leader, when it was brought
+	failed bool
+}
+
+type linkName struct {
+	at      tree.Place
+	name    string
+	source  tree.Stat
+	base    *tree.Known
+	there   *tree.Stat
+	verdict tree.Verdict
+	part    bool // what is there is what a pass that broke off has left
+}
+
+func (n *linkName) path() string { return tree.Join(n.at.Path, n.name) }
+
+// linked puts an entry that has other names into its group.
+func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
+	t := d.t
+	d.keep(name, base)
+	there, err := d.look(name)
+	if err != nil {
+		t.report.find(Failed, tree.Join(d.path, name), err.Error())
+		return
+	}
+	n := &linkName{at: tree.Place{Path: d.path, Piece: d.base.Piece}, name: string(name), source: *source, there: there}
+	if base != nil {
+		known := *base
+		n.base = &known
+	}
+	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker()}
+	if intended, ok := d.intended[n.name]; ok {
+		q.Intended = &intended
+		n.part = true
+	}
+	n.verdict = tree.Decide(q)
+	if there == nil || n.part {
+		d.names, d.stats = append(d.names, []byte(n.name)), append(d.stats, &n.source)
+	}
+	d.changed = true
+	group := t.groups[source.Ino]
+	if group == nil {
+		group = &linkGroup{}
+		t.groups[source.Ino] = group
+	}
+	group.names = append(group.names, n)
+}
+
+// rank says how well a name leads: the target has it, or it can be made without
+// taking something away.
+func (n *linkName) rank() int {
+	switch {
+	case n.verdict.Action == tree.Nothing:
+		return 0
+	case n.verdict.Action == tree.Adopt:
+		return 1
+	case n.verdict.Action == tree.Leave:
+		return 5
+	case n.verdict.Conflict:
+		return 4
+	case n.there != nil:
+		return 2
+	}
+	return 3
+}
+
+// leaders picks the leader of each group and asks for it.
+func (t *target) leaders() error {
+	if err := t.siblings(); err != nil {
+		return err
+	}
+	for _, number := range slices.Sorted(maps.Keys(t.groups)) {
+		group := t.groups[number]
+		group.leader = slices.MinFunc(group.names, func(a, b *linkName) int { return cmp.Compare(a.rank(), b.rank()) })
+		if err := t.lead(group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// siblings adds, to files of which the target has lost a name, the names that it
+// still has: they were not listed, for the source has not changed them.
+func (t *target) siblings() error {
+	lost := map[uint64]*linkGroup{}
+	for number, group := range t.groups {
+		if slices.ContainsFunc(group.names, func(n *linkName) bool { return n.verdict.Lost }) {
+			lost[number] = group
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	var d tree.Brought
+	for _, path := range t.base.Known() {
+		for _, piece := range t.base.Pieces(path) {
+			if err := t.load(path, piece, &d); err != nil {
+				return err
+			}
+			for i := range d.Len() {
+				e := d.Entry(i)
+				group := lost[e.Source.Ino]
+				if group == nil || !e.Source.HardLinked() {
+					continue
+				}
+				n := &linkName{at: tree.Place{Path: path, Piece: piece}, name: string(d.Name(i)), source: e.Source, base: new(tree.Known)}
+				*n.base = *e
+				if slices.ContainsFunc(group.names, func(o *linkName) bool { return o.path() == n.path() }) {
+					continue
+				}
+				if n.there = t.lookAt(path, n.name); n.there != nil && tree.StateOf(n.there) == e.Target {
+					group.names = append(group.names, n)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (t *target) load(path string, piece tree.Piece, d *tree.Brought) error {
+	t.baseMu.Lock()
+	defer t.baseMu.Unlock()
+	return t.base.Load(path, piece, d)
+}
+
+// lookAt looks at an entry of the target; nil where there is none.
+func (t *target) lookAt(dir, name string) *tree.Stat {
+	handle, err := t.root.OpenDir(dir)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(handle)
+	stat, err := tree.StatAt(handle, name)
+	if err != nil {
+		return nil
+	}
+	return &stat
+}
+
+// lead asks for the leader of a group, if it is not there as it is to be.
+func (t *target) lead(group *linkGroup) error {
+	n := group.leader
+	switch n.verdict.Action {
+	case tree.Nothing:
+		group.known = n.base
+		if n.base == nil {
+			group.failed = true
+		}
+		return nil
+	case tree.Leave:
+		t.report.find(Left, n.path(), "")
+		group.failed = true
+		return nil
+	}
+	if n.verdict.Conflict && !n.verdict.Likely && t.options.OnConflict == "fail" {
+		t.report.find(Refused, n.path(), "")
+		group.failed = true
+		return nil
+	}
+	i := &item{name: n.name, verdict: n.verdict, listed: n.source, target: n.there, before: n.base, basis: -1, way: fetchWhole}
+	if n.verdict.Action == tree.Adopt {
+		i.verdict.Conflict, i.verdict.Likely = true, true
+	}
+	switch handle, err := t.root.OpenDir(n.at.Path); {
+	case err != nil && !t.options.Preview:
+		t.report.find(Failed, n.path(), err.Error())
+		group.failed = true
+		return nil
+	case err == nil:
+		if i.verdict.Likely && n.source.IsRegular() {
+			i.way = fetchHash
+			i.verdict.Likely = false
+		} else if !t.options.Preview {
+			i.offer(handle)
+		}
+		unix.Close(handle)
+	}
+	if t.options.Preview {
+		t.count(&incoming{item: i, size: n.source.Size, literal: n.source.Size})
+		return nil
+	}
+	i.done = func(brought *tree.Known) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		group.known = brought
+		group.failed = brought == nil || brought == n.base
+	}
+	return t.ask(&batch{dir: n.at.Path, items: []*item{i}}, true)
+}
+
+// linkAll makes the other names of each group links to the leader.
+func (t *target) linkAll() error {
+	if t.options.Preview {
+		return nil
+	}
+	for _, number := range slices.Sorted(maps.Keys(t.groups)) {
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
+		group := t.groups[number]
+		if group.failed {
+			continue
+		}
+		for _, n := range group.names {
+			if n == group.leader || n.verdict.Action == tree.Leave {
+				continue
+			}
+			if err := t.linkTo(group.leader, n); err != nil {
+				t.report.find(Failed, n.path(), err.Error())
+			}
+		}
+	}
+	return nil
+}
+
+func (t *target) linkTo(leader, n *linkName) error {
+	from, err := t.root.OpenDir(leader.at.Path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(from)
+	to, err := t.root.OpenDir(n.at.Path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(to)
+	file, err := tree.StatAt(from, leader.name)
+	if err != nil {
+		return err
+	}
+	now, err := tree.StatAt(to, n.name)
+	if err == nil && now.Ino == file.Ino {
+		return nil
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err == nil && n.verdict.Conflict && t.options.OnConflict == "fail" {
+		t.report.find(Refused, n.path(), "")
+		return nil
+	}
+	staged, stagedErr := t.staging.open()
+	if stagedErr != nil {
+		return stagedErr
+	}
+	name := t.staging.next()
+	if err := t.change.link(from, leader.name, staged, name); err != nil {
+		return err
+	}
+	// The name may have been given to something else in between.
+	if linked, err := tree.StatAt(staged, name); err != nil || linked.Ino != file.Ino {
+		_ = t.change.unlink(staged, name)
+		return errors.Join(errors.New("the file was replaced while it was linked"), err)
+	}
+	i := &item{name: n.name, verdict: n.verdict, target: n.there, before: n.base}
+	if n.part && n.base == nil {
+		i.verdict.Conflict = false
+	}
+	if err := t.place(n.at.Path, to, i, staged, name); err != nil {
+		_ = t.change.unlink(staged, name)
+		return err
+	}
+	t.say(n.path(), n.verdict)
+	if n.there == nil {
+		t.report.add(&t.report.Created, 1)
+	} else {
+		t.report.add(&t.report.Updated, 1)
+	}
+	t.touch(n.at.Path, func(touched *touch) { touched.changed = true })
+	return nil
+}
+
+// settle notes in the base what became of all names of files with several: the
+// time of change of each is that of the last change of any.
+func (t *target) settle() error {
+	byPlace := map[tree.Place]map[string]*tree.Known{}
+	for _, group := range t.groups {
+		if group.failed || group.known == nil {
+			continue
+		}
+		leader := t.lookAt(group.leader.at.Path, group.leader.name)
+		if leader == nil {
+			continue
+		}
+		for _, n := range group.names {
+			now := t.lookAt(n.at.Path, n.name)
+			if now == nil || now.Ino != leader.Ino {
+				continue
+			}
+			known := *group.known
+			known.Target = tree.StateOf(now)
+			if n != group.leader {
+				known.Source = n.source
+				// What was read is the leader's; where its time is another one by now
+				// the next pass looks again.
+				known.Source.Size, known.Source.Mtime, known.Source.Ctime = group.known.Source.Size, group.known.Source.Mtime, group.known.Source.Ctime
+			}
+			if byPlace[n.at] == nil {
+				byPlace[n.at] = map[string]*tree.Known{}
+			}
+			byPlace[n.at][n.name] = &known
+		}
+	}
+	for at, names := range byPlace {
+		if err := t.replace(at, names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace notes entries of a piece of a directory; those that are nil are not
+// known any more.
+func (t *target) replace(at tree.Place, names map[string]*tree.Known) error {
+	t.baseMu.Lock()
+	defer t.baseMu.Unlock()
+	var old, next tree.Brought
+	if err := t.base.Load(at.Path, at.Piece, &old); err != nil {
+		return err
+	}
+	next.Reset(at.Path, at.Piece)
+	next.Source, next.Mount, next.Target = old.Source, old.Mount, old.Target
+	for i := range old.Len() {
+		if _, ok := names[string(old.Name(i))]; !ok {
+			next.Add(old.Name(i), *old.Entry(i))
+		}
+	}
+	for name, known := range names {
+		if known != nil {
+			next.Add([]byte(name), *known)
+		}
+	}
+	next.Sort()
+	return t.base.Put(&next)
+}

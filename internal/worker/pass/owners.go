@@ -1,0 +1,189 @@
+//go:build linux
+
+package pass
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/attr"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
+)
+
+// owned are the owners of the old host's files, and who they are on the new one.
+type owned struct {
+	mu            sync.RWMutex
+	users, groups map[uint32]*mapped
+	fresh         []*mapped // who are not resolved yet
+}
+
+// mapped is a user or group of the old host.
+type mapped struct {
+	owner
+	local uint32 // its number on the new host
+	// stranger says why the number stands for somebody else, or nobody, there.
+	stranger string
+	refused  bool // it is somebody else's, or nobody's who has a name
+}
+
+// owner takes the name of an owner.
+func (t *target) owner(o *owner) {
+	w := &t.owners
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.users == nil {
+		w.users, w.groups = map[uint32]*mapped{}, map[uint32]*mapped{}
+	}
+	of := w.users
+	if o.Group {
+		of = w.groups
+	}
+	m := &mapped{owner: *o, local: o.ID}
+	of[o.ID] = m
+	w.fresh = append(w.fresh, m)
+}
+
+// resolveFresh asks the new host for all who came since it was called last.
+func (t *target) resolveFresh() error {
+	w := &t.owners
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.fresh) == 0 {
+		return nil
+	}
+	var users, groups []string
+	var userNumbers, groupNumbers []uint32
+	for _, m := range w.fresh {
+		switch {
+		case m.Name == "" && m.Group:
+			groupNumbers = append(groupNumbers, m.ID)
+		case m.Name == "":
+			userNumbers = append(userNumbers, m.ID)
+		case m.Group:
+			groups = append(groups, m.Name)
+		default:
+			users = append(users, m.Name)
+		}
+	}
+	userIDs, groupIDs, err := t.options.Owners.IDs(users, groups)
+	if err != nil {
+		return err
+	}
+	userNames, groupNames, err := t.options.Owners.Names(userNumbers, groupNumbers)
+	if err != nil {
+		return err
+	}
+	for _, m := range w.fresh {
+		if m.Group {
+			m.resolve("group", groupIDs, groupNames)
+		} else {
+			m.resolve("user", userIDs, userNames)
+		}
+	}
+	w.fresh = nil
+	return nil
+}
+
+func (m *mapped) resolve(kind string, ids map[string]uint32, names map[uint32]string) {
+	if m.Name != "" {
+		id, ok := ids[m.Name]
+		if ok {
+			m.local = id
+			return
+		}
+		m.stranger, m.refused = fmt.Sprintf("%s %q does not exist on the new host", kind, m.Name), true
+		return
+	}
+	if name := names[m.ID]; name != "" {
+		m.stranger, m.refused = fmt.Sprintf("%s number %d has no name on the old host, and is %q on the new one", kind, m.ID, name), true
+		return
+	}
+	m.stranger = fmt.Sprintf("%s number %d has no name on either host", kind, m.ID)
+}
+
+// user is the number of a user of the old host on the new one.
+func (t *target) user(id uint32) uint32 { return t.owners.local(false, id) }
+
+// group is the number of a group of the old host on the new one.
+func (t *target) group(id uint32) uint32 { return t.owners.local(true, id) }
+
+func (w *owned) local(group bool, id uint32) uint32 {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	of := w.users
+	if group {
+		of = w.groups
+	}
+	if m := of[id]; m != nil {
+		return m.local
+	}
+	return id
+}
+
+// strange says why an owner is a stranger on the new host; "" if he is none.
+func (w *owned) strange(stat *tree.Stat) (why string, refused bool) {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, m := range []*mapped{w.users[stat.UID], w.groups[stat.GID]} {
+		if m != nil && m.stranger != "" && (why == "" || m.refused) {
+			why, refused = m.stranger, refused || m.refused
+		}
+	}
+	return why, refused
+}
+
+// resolve finds out who the owners of all that was listed are, before anything
+// is done. By default a pass refuses to give files to somebody else.
+func (t *target) resolve() error {
+	if err := t.resolveFresh(); err != nil {
+		return err
+	}
+	if t.options.Strangers == Ignore {
+		return nil
+	}
+	refused := 0
+	var l tree.Listing
+	for at := range t.listed {
+		if err := t.loadListing(at, &l); err != nil {
+			return err
+		}
+		look := func(path string, stat *tree.Stat) {
+			why, bad := t.owners.strange(stat)
+			if why != "" {
+				t.report.find(Stranger, path, why)
+			}
+			if bad {
+				refused++
+			}
+		}
+		if at.Piece.Number == 0 {
+			look(at.Path, &l.Self)
+		}
+		for i := range l.Len() {
+			if stat := l.Stat(i); !stat.IsDir() {
+				look(tree.Join(at.Path, l.Name(i)), stat)
+			}
+		}
+	}
+	if refused > 0 && t.options.Strangers != Warn {
+		return fmt.Errorf("%w: %d entries belong to users or groups whom the new host does not know; the first is %s", errRefused, refused, t.report.first(Stranger))
+	}
+	return nil
+}
+
+// attributes gives the ACLs of the old host the new host's numbers.
+func (t *target) attributes(attrs []attr.Attr) error {
+	for i := range attrs {
+		if !attrs[i].IsACL() {
+			continue
+		}
+		value, err := attr.MapACL(attrs[i].Value,
+			func(id uint32) (uint32, error) { return t.user(id), nil },
+			func(id uint32) (uint32, error) { return t.group(id), nil })
+		if err != nil {
+			return fmt.Errorf("%s: %w", attrs[i].Name, err)
+		}
+		attrs[i].Value = value
+	}
+	return nil
+}

@@ -1,0 +1,347 @@
+//go:build linux
+
+package pass
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/delta"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
+)
+
+// wanted is what a file is to be on the new host.
+func (t *target) wanted(stat *tree.Stat) tree.Stat {
+	want := *stat
+	want.UID, want.GID = t.user(stat.UID), t.group(stat.GID)
+	return want
+}
+
+// dress gives the new file its attributes, its time last: what breaks off before
+// is known by it.
+func (w *writer) dress(in *incoming) error {
+	have := tree.Stat{Mode: unix.S_IFREG | 0o600, UID: maker(), GID: in.group()}
+	want := w.target.wanted(&in.stat)
+	return w.target.change.dress(in.fd, false, &have, &want, in.attrs)
+}
+
+// group of a file that was just made. In a directory with set-group-ID it is the
+// directory's.
+func (in *incoming) group() uint32 {
+	stat, err := tree.Fstat(in.fd)
+	if err != nil {
+		return ^uint32(0)
+	}
+	return stat.GID
+}
+
+// create makes a file in the staging directory.
+func (s *staging) create() (int, string, error) {
+	dir, err := s.open()
+	if err != nil {
+		return -1, "", err
+	}
+	name := s.next()
+	fd, err := s.target.change.create(dir, name)
+	return fd, name, err
+}
+
+// place moves a complete entry from the staging directory into its place. What is
+// there goes to the trash, if it is to be kept.
+func (w *writer) place(b *batch, in *incoming) error {
+	dir, err := w.directory(b)
+	if err != nil {
+		return err
+	}
+	return w.target.place(b.dir, dir, in.item, w.target.staging.fd, in.name)
+}
+
+// place moves the entry staged in the directory from to its place in dir.
+func (t *target) place(path string, dir int, i *item, from int, staged string) error {
+	// What is in the place now: a user may have put something there since it was
+	// decided.
+	now, err := tree.StatAt(dir, i.name)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err == nil {
+		if i.verdict.Conflict && t.options.OnConflict == "fail" {
+			return errOwn
+		}
+		asDecided := i.target != nil && tree.StateOf(i.target) == tree.StateOf(&now)
+		if t.trash != nil && !i.part() || now.IsDir() || !asDecided && t.trash != nil {
+			if err := t.takeAway(dir, path, i.name, &now); err != nil {
+				return err
+			}
+		}
+	}
+	return t.moveOver(from, staged, dir, i.name)
+}
+
+// errOwn is for what is not replaced because it is the new host's own.
+var errOwn = errors.New("it is the new host's own, and on_conflict is \"fail\"")
+
+// part says whether what is in the place is what a pass that broke off has left
+// of the very file: nobody needs it.
+func (i *item) part() bool {
+	return i.target != nil && !i.verdict.Conflict && i.before == nil
+}
+
+// moveOver moves a staged entry. Where something else is mounted in the target,
+// it cannot be moved there, and is made anew beside its place.
+func (t *target) moveOver(from int, staged string, dir int, name string) error {
+	err := t.change.rename(from, staged, dir, name)
+	if !errors.Is(err, unix.EXDEV) {
+		return err
+	}
+	beside := "." + t.base.Token() + "." + staged
+	mover := trash{change: t.change}
+	if err := mover.copyOver(from, staged, dir, beside); err != nil {
+		_ = t.change.unlink(dir, beside)
+		return err
+	}
+	return t.change.rename(dir, beside, dir, name)
+}
+
+// takeAway moves what is in a place to the trash, or removes it where there is
+// none.
+func (t *target) takeAway(dir int, path, name string, stat *tree.Stat) error {
+	if t.trash != nil {
+		size, err := t.trash.take(dir, path, name)
+		t.report.add(&t.report.Trashed, size)
+		return err
+	}
+	if stat.IsDir() {
+		return errors.New("there is a directory in its place, and no trash to move it to")
+	}
+	return t.change.unlink(dir, name)
+}
+
+// link makes a symbolic link.
+func (w *writer) link(b *batch, in *incoming, to string) error {
+	if in.stat.Kind() != unix.S_IFLNK {
+		return errors.New("it is said to be a symbolic link and to be none")
+	}
+	if in.item.target != nil && in.item.target.Kind() == unix.S_IFLNK {
+		same, err := w.sameLink(b, in, to)
+		if same || err != nil {
+			return err
+		}
+	}
+	return w.byName(b, in, func(dir int, name string) error { return w.target.change.symlink(dir, name, to) })
+}
+
+// sameLink gives a symbolic link that leads to the same place its attributes.
+func (w *writer) sameLink(b *batch, in *incoming, to string) (bool, error) {
+	dir, err := w.directory(b)
+	if err != nil {
+		return false, err
+	}
+	fd, err := unix.Openat(dir, in.item.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, nil // it is made anew then
+	}
+	defer unix.Close(fd)
+	there, err := tree.ReadLink(fd)
+	if err != nil || string(there) != to {
+		return false, nil // it is no link any more, and is made anew
+	}
+	in.item.verdict.Likely = true
+	return true, w.inPlace(fd, true, in)
+}
+
+// special makes a device, a fifo or a socket, or notes what a directory is to be.
+func (w *writer) special(b *batch, in *incoming) error {
+	switch in.stat.Kind() {
+	case unix.S_IFDIR:
+		if in.item.name != "" {
+			return tree.ErrSwapped
+		}
+		w.target.touch(b.dir, func(t *touch) { t.stat, t.attrs, t.dress = in.stat, in.attrs, true })
+		return nil
+	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK:
+	default:
+		return fmt.Errorf("it is of kind %o", in.stat.Kind()>>12)
+	}
+	if there := in.item.target; there != nil && there.Kind() == in.stat.Kind() && there.Rdev == in.stat.Rdev && !in.item.verdict.Conflict {
+		dir, err := w.directory(b)
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Openat(dir, in.item.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		in.item.verdict.Likely = true
+		return w.inPlace(fd, true, in)
+	}
+	return w.byName(b, in, func(dir int, name string) error {
+		return w.target.change.mknod(dir, name, in.stat.Mode, in.stat.Rdev)
+	})
+}
+
+// byName makes what has no handle of its own in the staging directory, where
+// nobody can put something else in its place, and moves it.
+func (w *writer) byName(b *batch, in *incoming, make func(dir int, name string) error) error {
+	t := w.target
+	dir, err := t.staging.open()
+	if err != nil {
+		return err
+	}
+	name := t.staging.next()
+	if err := make(dir, name); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	have, err := tree.Fstat(fd)
+	if err != nil {
+		return err
+	}
+	want := t.wanted(&in.stat)
+	if err := t.change.dress(fd, true, &have, &want, in.attrs); err != nil {
+		_ = t.change.unlink(dir, name)
+		return err
+	}
+	in.name = name
+	if err := w.place(b, in); err != nil {
+		_ = t.change.unlink(dir, name)
+		return err
+	}
+	return nil
+}
+
+// sameAs compares the target's file with the hash of the source's, and gives it
+// its attributes where they are the same.
+func (w *writer) sameAs(b *batch, in *incoming, hash [delta.HashSize]byte) (bool, error) {
+	if in.item.target == nil || !in.item.target.IsRegular() || in.item.target.Size != in.stat.Size {
+		return false, nil
+	}
+	dir, err := w.directory(b)
+	if err != nil {
+		return false, err
+	}
+	fd, stat, _, err := open(dir, in.item.name)
+	if err != nil {
+		return false, nil // it is brought then
+	}
+	defer unix.Close(fd)
+	if stat.Ino != in.item.target.Ino || stat.Size != in.stat.Size || !stat.IsRegular() {
+		return false, nil
+	}
+	buffer := framePool.Get().(*[]byte)
+	defer framePool.Put(buffer)
+	own := w.newHash()
+	_, err = io.CopyBuffer(struct{ io.Writer }{own}, struct{ io.Reader }{&basisReader{fd: fd}}, (*buffer)[:256<<10])
+	if w.sum(own) != hash || err != nil {
+		return false, nil // it is brought then
+	}
+	in.item.verdict.Likely = true
+	return true, w.inPlace(fd, false, in)
+}
+
+// inPlace gives an entry of the target, which has the right content, the source's
+// attributes.
+func (w *writer) inPlace(fd int, path bool, in *incoming) error {
+	have, err := tree.Fstat(fd)
+	if err != nil {
+		return err
+	}
+	want := w.target.wanted(&in.stat)
+	return w.target.change.dress(fd, path, &have, &want, in.attrs)
+}
+
+// complete ends an entry without content.
+func (w *writer) complete(b *batch, in *incoming) { w.finish(b, in, false) }
+
+// finish notes what became of an item.
+func (w *writer) finish(b *batch, in *incoming, changed bool) {
+	i, t := in.item, w.target
+	path := tree.Join(b.dir, i.name)
+	var state tree.Stat
+	if in.err == nil && i.name != "" {
+		state, in.err = w.stateOf(b, in)
+	}
+	if in.err != nil {
+		w.discard(b, in)
+		if errors.Is(in.err, errOwn) {
+			t.report.find(Refused, path, "")
+		} else {
+			t.report.find(Failed, path, in.err.Error())
+		}
+		w.done(b, i, i.before)
+		return
+	}
+	if in.fd >= 0 {
+		unix.Close(in.fd)
+		in.fd = -1
+	}
+	if i.name == "" {
+		w.done(b, i, nil)
+		return
+	}
+	t.count(in)
+	if !i.verdict.Likely {
+		t.say(path, i.verdict)
+	}
+	brought := &tree.Known{Source: in.stat, Target: tree.StateOf(&state), Recent: changed || t.recent(&in.stat)}
+	brought.Adopted = i.verdict.Likely && i.verdict.Conflict && (i.before == nil || i.before.Adopted)
+	w.done(b, i, brought)
+}
+
+// stateOf is what the entry now is on the target.
+func (w *writer) stateOf(b *batch, in *incoming) (tree.Stat, error) {
+	if in.fd >= 0 && !in.staged {
+		return tree.Fstat(in.fd)
+	}
+	dir, err := w.directory(b)
+	if err != nil {
+		return tree.Stat{}, err
+	}
+	state, err := tree.StatAt(dir, in.item.name)
+	if err == nil && in.fd >= 0 {
+		var mine tree.Stat
+		if mine, err = tree.Fstat(in.fd); err == nil && mine.Ino != state.Ino {
+			err = errors.New("somebody has put something else in its place meanwhile")
+		}
+	}
+	return state, err
+}
+
+// count adds an item to the report's numbers.
+func (t *target) count(in *incoming) {
+	r := t.report
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case in.item.renamed:
+	case in.item.verdict.Likely:
+		r.Attributes++
+		return
+	case in.item.target == nil:
+		r.Created++
+	default:
+		r.Updated++
+	}
+	if in.item.way != fetchHash {
+		r.Bytes += in.size
+		r.Literal += in.literal
+	}
+}
+
+// say tells what is odd about a verdict.
+func (t *target) say(path string, v tree.Verdict) {
+	switch {
+	case v.Lost:
+		t.report.find(Lost, path, "")
+	case v.Conflict:
+		t.report.find(Conflict, path, "")
+	}
+}

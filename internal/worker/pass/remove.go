@@ -1,0 +1,234 @@
+//go:build linux
+
+package pass
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
+)
+
+// removal is an entry that was brought and that the source has no more.
+type removal struct {
+	dir   string
+	name  string
+	piece tree.Piece
+	there *tree.Stat // what it was when that was decided
+}
+
+// remove takes away what the source has no more. It comes last, so that what only
+// has another name there was moved by now.
+func (t *target) remove() error {
+	if t.options.Delete == None {
+		return t.forgetDirectories()
+	}
+	slices.SortStableFunc(t.removals, func(a, b removal) int {
+		return comparePlaces(tree.Place{Path: a.dir, Piece: a.piece}, tree.Place{Path: b.dir, Piece: b.piece})
+	})
+	for len(t.removals) > 0 {
+		at := tree.Place{Path: t.removals[0].dir, Piece: t.removals[0].piece}
+		n := 0
+		for n < len(t.removals) && t.removals[n].dir == at.Path && t.removals[n].piece == at.Piece {
+			n++
+		}
+		if err := t.removeFrom(at, t.removals[:n]); err != nil {
+			return err
+		}
+		t.removals = t.removals[n:]
+	}
+	for _, path := range slices.Backward(t.goneDirs) {
+		if err := t.removeDirectory(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeFrom takes entries of one directory away.
+func (t *target) removeFrom(at tree.Place, removals []removal) error {
+	if t.options.Preview {
+		t.report.add(&t.report.Deleted, int64(len(removals)))
+		return nil
+	}
+	dir, err := t.root.OpenDir(at.Path)
+	if err != nil {
+		t.report.find(Failed, at.Path, err.Error())
+		return nil
+	}
+	defer unix.Close(dir)
+	gone := map[string]*tree.Known{}
+	for _, r := range removals {
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
+		if t.takeEntry(dir, at.Path, r.name, tree.StateOf(r.there)) {
+			gone[r.name] = nil
+		}
+	}
+	t.touch(at.Path, func(touched *touch) { touched.changed = true })
+	return t.replace(at, gone)
+}
+
+// takeEntry takes an entry away that is in the given state, and says whether it is
+// gone.
+func (t *target) takeEntry(dir int, path, name string, state tree.State) bool {
+	now, err := tree.StatAt(dir, name)
+	if errors.Is(err, unix.ENOENT) {
+		return true
+	}
+	if err == nil && tree.StateOf(&now) != state && now.Nlink == 1 {
+		t.report.find(Kept, tree.Join(path, name), "")
+		return true // of what is there now the base knows nothing
+	}
+	if err == nil {
+		err = t.takeAway(dir, path, name, &now)
+	}
+	if err != nil {
+		t.report.find(Failed, tree.Join(path, name), err.Error())
+		return false
+	}
+	t.report.add(&t.report.Deleted, 1)
+	return true
+}
+
+// removeDirectory takes away what was brought into a directory that the source
+// has no more, and then the directory, if nothing of the target's own is in it.
+func (t *target) removeDirectory(path string) error {
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
+	if t.options.Preview {
+		t.report.add(&t.report.Deleted, 1)
+		return t.previewDirectory(path)
+	}
+	dir, err := t.root.OpenDir(path)
+	if tree.Gone(err) {
+		return t.forget(path)
+	}
+	if err != nil {
+		t.report.find(Failed, path, err.Error())
+		return nil
+	}
+	whole, err := t.removeKnown(dir, path)
+	unix.Close(dir)
+	if err != nil {
+		return err
+	}
+	parent, name := tree.Split(path)
+	up, err := t.root.OpenDir(parent)
+	if err != nil {
+		t.report.find(Failed, path, err.Error())
+		return nil
+	}
+	defer unix.Close(up)
+	switch err := t.change.rmdir(up, name); {
+	case err == nil:
+		t.report.add(&t.report.Deleted, 1)
+		t.touch(parent, func(touched *touch) { touched.changed = true })
+	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
+		t.report.find(Kept, path, "something of the new host's own is in it")
+	case errors.Is(err, unix.ENOENT):
+	default:
+		t.report.find(Failed, path, err.Error())
+		whole = false
+	}
+	if !whole {
+		return nil
+	}
+	return t.forget(path)
+}
+
+// removeKnown takes away what the base knows of a directory, and says whether all
+// could be.
+func (t *target) removeKnown(dir int, path string) (whole bool, err error) {
+	whole = true
+	var d tree.Brought
+	for _, piece := range t.base.Pieces(path) {
+		if err := t.load(path, piece, &d); err != nil {
+			return false, err
+		}
+		for i := range d.Len() {
+			e := d.Entry(i)
+			if !e.Source.IsDir() {
+				whole = t.removeGone(dir, path, string(d.Name(i)), tree.Question{Base: e}) && whole
+			}
+		}
+	}
+	intended, err := t.base.Intended(path)
+	for name, stat := range intended {
+		if !stat.IsDir() {
+			whole = t.removeGone(dir, path, name, tree.Question{Intended: &stat}) && whole
+		}
+	}
+	return whole, err
+}
+
+// removeGone takes an entry away that the source has no more, if it is as it was
+// brought, and says whether nothing is left to do about it.
+func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
+	now, err := tree.StatAt(dir, name)
+	if err != nil {
+		return errors.Is(err, unix.ENOENT)
+	}
+	q.Target, q.Maker, q.Unsure = &now, maker(), t.base.Unsure(path)
+	// Taking one name of a file away changes the time of its others.
+	if q.Base != nil && q.Base.Source.HardLinked() && t.taken[now.Ino] {
+		q.Base.Target.Ctime = now.Ctime
+	}
+	switch tree.Decide(q).Action {
+	case tree.Remove:
+		if now.HardLinked() {
+			t.taken[now.Ino] = true
+		}
+		return t.takeEntry(dir, path, name, tree.StateOf(&now))
+	case tree.Keep:
+		t.report.find(Kept, tree.Join(path, name), "")
+	}
+	return true
+}
+
+func (t *target) previewDirectory(path string) error {
+	var d tree.Brought
+	for _, piece := range t.base.Pieces(path) {
+		if err := t.load(path, piece, &d); err != nil {
+			return err
+		}
+		for i := range d.Len() {
+			if !d.Entry(i).Source.IsDir() {
+				t.report.add(&t.report.Deleted, 1)
+			}
+		}
+	}
+	return nil
+}
+
+func (t *target) forget(path string) error {
+	t.baseMu.Lock()
+	defer t.baseMu.Unlock()
+	return t.base.Forget(path)
+}
+
+// forgetDirectories is for a pass that takes nothing away.
+func (t *target) forgetDirectories() error {
+	if t.options.Preview {
+		return nil
+	}
+	for _, path := range t.goneDirs {
+		if err := t.forget(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deepestFirst sorts paths so that what is in a directory comes before it.
+func deepestFirst(a, b string) int {
+	if n := depth(b) - depth(a); n != 0 {
+		return n
+	}
+	return strings.Compare(a, b)
+}

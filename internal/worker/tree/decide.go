@@ -1,0 +1,154 @@
+//go:build linux
+
+package tree
+
+import "golang.org/x/sys/unix"
+
+// Action is what a pass does about an entry.
+type Action int
+
+// Actions. DESIGN's table of three trees is Decide.
+const (
+	Nothing Action = iota // it is as it was brought, or cannot be read
+	Adopt                 // the target has the very same, and it is noted
+	Bring                 // from the source: content, or attributes alone
+	Leave                 // only the target's was changed: it stays
+	Remove                // it was brought, and the source has it no more
+	Keep                  // the source has it no more; the target's is its own
+	Forget                // neither has it any more
+)
+
+// Verdict is what Decide says.
+type Verdict struct {
+	Action Action
+	// Conflict: what the target has there is its own. It goes into the trash.
+	Conflict bool
+	// Lost: it was brought, and the target has lost it.
+	Lost bool
+	// Likely: what the target has is likely the same, so it is compared first.
+	Likely bool
+}
+
+// Question is what is known of an entry of one name.
+type Question struct {
+	Source *Stat  // nil: the source does not have it
+	Base   *Known // nil: no pass has brought it
+	Target *Stat  // nil: the target does not have it
+	// Intended is what a pass that broke off was about to make there, or nil.
+	Intended *Stat
+	// Unsure: the base may know of it what never reached the target's disk.
+	Unsure bool
+	// Coarse: the source's file system does not say what was changed.
+	Coarse bool
+	// Maker is the user by whom files are made on the target: root.
+	Maker uint32
+}
+
+// Decide says what to do. Of directories it says whether one is to be made, kept
+// or taken away; what is in it is asked for by itself.
+func Decide(q Question) Verdict {
+	if q.Source == nil {
+		return q.gone()
+	}
+	same := q.Base != nil && q.Base.Source == SourceOf(q.Source)
+	if q.Target == nil {
+		return Verdict{Action: Bring, Lost: same}
+	}
+	if q.Source.IsDir() || q.Target.IsDir() {
+		return q.directory()
+	}
+	if q.Base != nil && q.Base.Target == StateOf(q.Target) {
+		if same && !q.Base.Recent && !q.Unsure && !(q.Coarse && q.Source.IsRegular()) {
+			return Verdict{Action: Nothing}
+		}
+		return Verdict{Action: Bring, Likely: looksSame(q.Source, &q.Base.Source)}
+	}
+	if q.ours() {
+		return Verdict{Action: Bring, Likely: looksSame(q.Source, q.Target)}
+	}
+	if looksSame(q.Source, q.Target) {
+		switch {
+		case q.Source.Kind() == unix.S_IFLNK, q.Unsure, q.Coarse:
+			return Verdict{Action: Bring, Conflict: true, Likely: true}
+		case same && (q.Source.Mode != q.Target.Mode):
+			return Verdict{Action: Leave}
+		}
+		return Verdict{Action: Adopt}
+	}
+	if same {
+		// An edit makes it newer. What is older is an older version of it: somebody
+		// has restored the target from a backup.
+		if q.Target.Mtime < q.Source.Mtime && q.Source.IsRegular() && q.Target.IsRegular() {
+			return Verdict{Action: Bring, Conflict: true, Lost: true}
+		}
+		return Verdict{Action: Leave}
+	}
+	return Verdict{Action: Bring, Conflict: true, Likely: q.Source.Kind() == unix.S_IFLNK && q.Target.Kind() == unix.S_IFLNK}
+}
+
+// gone is for what the source does not have.
+func (q *Question) gone() Verdict {
+	switch {
+	case q.Target == nil:
+		return Verdict{Action: Forget}
+	case q.Base == nil && q.Intended != nil && q.ours():
+		return Verdict{Action: Remove}
+	case q.Base == nil:
+		return Verdict{Action: Nothing}
+	case q.Base.Adopted:
+		return Verdict{Action: Keep}
+	case q.Base.Source.IsDir() && q.Target.IsDir():
+		return Verdict{Action: Remove} // if nothing is left in it
+	case q.Base.Target == StateOf(q.Target) || q.ours():
+		return Verdict{Action: Remove}
+	}
+	return Verdict{Action: Keep}
+}
+
+func (q *Question) directory() Verdict {
+	switch {
+	case q.Source.IsDir() && q.Target.IsDir():
+		return Verdict{Action: Nothing}
+	case q.Intended != nil && q.ours():
+		return Verdict{Action: Bring}
+	case q.Base != nil && !q.Base.Adopted && q.Base.Target == StateOf(q.Target):
+		return Verdict{Action: Bring} // a file became a directory
+	}
+	return Verdict{Action: Bring, Conflict: true}
+}
+
+// ours says whether what the target has is what a pass that broke off has made:
+// complete, or the part that it had written. Such a part still belongs to the
+// maker alone, who writes to no file of that kind otherwise.
+func (q *Question) ours() bool {
+	if q.Unsure && q.Base != nil && q.Target.IsRegular() && q.Base.Target.Ino == q.Target.Ino && q.Target.Size <= q.Base.Target.Size {
+		return true
+	}
+	if q.Intended == nil || q.Intended.Kind() != q.Target.Kind() {
+		return false
+	}
+	if looksSame(q.Intended, q.Target) {
+		return true
+	}
+	part := q.Target.UID == q.Maker && q.Target.Size <= q.Intended.Size
+	switch q.Target.Kind() {
+	case unix.S_IFREG:
+		return part && q.Target.Mode&0o7777 == 0o600
+	case unix.S_IFLNK, unix.S_IFIFO, unix.S_IFSOCK:
+		return part
+	}
+	return false
+}
+
+// looksSame is rsync's quick check: kind, size and time of modification, and of
+// a device what it is.
+func looksSame(a, b *Stat) bool {
+	if a.Kind() != b.Kind() || a.Rdev != b.Rdev {
+		return false
+	}
+	switch a.Kind() {
+	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO, unix.S_IFSOCK:
+		return true
+	}
+	return a.Size == b.Size && a.Mtime == b.Mtime
+}

@@ -1,0 +1,103 @@
+//go:build linux
+
+package tree
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/wire"
+)
+
+// Piece is a part of a directory's entries: those whose names' hashes begin with
+// so many bits, which are the number. Where a million files are in one directory,
+// a change in it is a change of a piece. The first piece also stands for the
+// directory itself.
+type Piece struct {
+	Bits   uint8
+	Number uint32
+}
+
+const (
+	// piecesFrom is how many entries a directory has that is in pieces.
+	piecesFrom = 16 << 10
+	// perPiece is about how many entries a piece has at first.
+	perPiece = 2 << 10
+	maxBits  = 20
+)
+
+// PieceBits is in how many pieces (2 to that power) a directory of n entries is,
+// which was in as many at the last pass; -1 where there was none. It stays as it
+// was until that is quite wrong.
+func PieceBits(n, before int) int {
+	if before >= 0 {
+		if each := n >> before; each <= piecesFrom && (before == 0 || each >= perPiece/8) {
+			return before
+		}
+	}
+	if n <= piecesFrom {
+		return 0
+	}
+	return min(bits.Len(uint(n/perPiece)), maxBits)
+}
+
+// Of is the number of the piece in which a name is.
+func (p Piece) Of(name []byte, seed uint64) uint32 {
+	if p.Bits == 0 {
+		return 0
+	}
+	return uint32(xxh3.HashSeed(name, seed) >> (64 - p.Bits))
+}
+
+func (p Piece) append(b []byte) []byte {
+	return binary.AppendUvarint(append(b, p.Bits), uint64(p.Number))
+}
+
+func (p *Piece) read(r *wire.Reader) {
+	p.Bits, p.Number = r.Byte(), r.Uint32()
+	if p.Bits > maxBits || p.Number >= 1<<p.Bits {
+		r.Fail("piece %d of 2^%d", p.Number, p.Bits)
+	}
+}
+
+// Pieces returns the listing in 2^n pieces, in order. They share its names.
+func (l *Listing) Pieces(n int, seed uint64) []*Listing {
+	if n == 0 {
+		return []*Listing{l}
+	}
+	piece := Piece{Bits: uint8(n)}
+	pieces := make([]*Listing, 1<<n)
+	for i := range pieces {
+		pieces[i] = &Listing{Path: l.Path, Self: l.Self, Mount: l.Mount, Piece: Piece{piece.Bits, uint32(i)}, names: l.names}
+	}
+	// What could not be read may be in any of them.
+	for _, p := range pieces {
+		p.Partial = l.Partial
+	}
+	for _, u := range l.Unread {
+		p := pieces[piece.Of([]byte(u.Name), seed)]
+		p.Unread = append(p.Unread, u)
+	}
+	for i := range l.entries {
+		p := pieces[piece.Of(l.Name(i), seed)]
+		p.entries = append(p.entries, l.entries[i])
+	}
+	return pieces
+}
+
+// Split returns a directory of the base in 2^n pieces, in order, which share its
+// names.
+func (d *Brought) Split(n int, seed uint64) []*Brought {
+	piece := Piece{Bits: uint8(n)}
+	pieces := make([]*Brought, 1<<n)
+	for i := range pieces {
+		pieces[i] = &Brought{Path: d.Path, Source: d.Source, Mount: d.Mount, Target: d.Target, Piece: Piece{piece.Bits, uint32(i)}, names: d.names}
+	}
+	for i := range d.entries {
+		p := pieces[piece.Of(d.Name(i), seed)]
+		p.entries = append(p.entries, d.entries[i])
+	}
+	return pieces
+}

@@ -1,0 +1,155 @@
+//go:build linux
+
+package tree
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Filter says which entries are left out, by their path below the root. It is
+// asked before anything is done with the entry.
+type Filter interface {
+	Excluded(path []byte, isDir bool) bool
+}
+
+// Lister reads directories of a root. Each goroutine has one of its own.
+type Lister struct {
+	root   *Root
+	filter Filter
+	mounts *mounts
+	buffer []byte
+	path   []byte
+}
+
+// NewLister returns a lister for one goroutine. The filter may be nil.
+func (r *Root) NewLister(filter Filter) *Lister {
+	return &Lister{root: r, filter: filter, mounts: &r.mounts, buffer: make([]byte, 64<<10)}
+}
+
+// mounts are the file systems that were met below a root, by device number.
+type mounts struct {
+	mu    sync.Mutex
+	known map[uint64]Mount
+}
+
+func (m *mounts) of(fd int, dev uint64) (Mount, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if mount, ok := m.known[dev]; ok {
+		return mount, nil
+	}
+	mount, err := mountOf(fd)
+	if err != nil {
+		return Mount{}, err
+	}
+	if m.known == nil {
+		m.known = map[uint64]Mount{}
+	}
+	m.known[dev] = mount
+	return mount, nil
+}
+
+// direntName is where the name begins in a record of getdents64(2): after the
+// number of the entry (8 bytes), an offset (8), the record's length (2) and the
+// kind (1).
+const direntName = 19
+
+// List reads the directory at path into l, whose memory it uses again. The error
+// is that of opening it. An entry that cannot be looked at, and the rest of a
+// directory that cannot be read to its end, are named in the listing. What goes
+// away while the directory is read is as if it had gone before.
+func (r *Lister) List(path string, l *Listing) error {
+	l.reset(path)
+	fd, err := r.root.OpenDir(path)
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(fd)
+	return r.list(fd, l)
+}
+
+func (r *Lister) list(fd int, l *Listing) error {
+	self, dev, err := fstatDev(fd)
+	if err != nil {
+		return err
+	}
+	l.Self = self
+	if l.Mount, err = r.mounts.of(fd, dev); err != nil {
+		return err
+	}
+	r.path = append(r.path[:0], l.Path...)
+	if len(r.path) > 0 {
+		r.path = append(r.path, '/')
+	}
+	prefix := len(r.path)
+	var k unix.Stat_t
+	for {
+		n, err := retry(func() (int, error) { return unix.ReadDirent(fd, r.buffer) })
+		if err != nil {
+			l.Partial = err
+			return nil //nolint:nilerr // what was read is told, and that it is not all
+		}
+		if n == 0 {
+			return nil
+		}
+		for at := 0; at < n; {
+			record := r.buffer[at:n]
+			length := int(binary.NativeEndian.Uint16(record[16:]))
+			kind := record[18]
+			end := bytes.IndexByte(record[direntName:length], 0) + direntName
+			name := record[direntName:end]
+			at += length
+			if string(name) == "." || string(name) == ".." {
+				continue
+			}
+			r.path = append(r.path[:prefix], name...)
+			if r.filter != nil && kind != unix.DT_UNKNOWN && r.filter.Excluded(r.path, kind == unix.DT_DIR) {
+				continue
+			}
+			err := statName(fd, &record[direntName], &k)
+			if err == unix.ENOENT { //nolint:errorlint // an errno of a system call
+				continue
+			}
+			// Nobody can say what it is; a pattern for directories may mean it.
+			if err != nil && kind == unix.DT_UNKNOWN && r.filter != nil &&
+				(r.filter.Excluded(r.path, false) || r.filter.Excluded(r.path, true)) {
+				continue
+			}
+			if err == nil && len(r.path) > MaxPath {
+				err = unix.ENAMETOOLONG
+			}
+			if err != nil {
+				l.Unread = append(l.Unread, Unread{string(name), err})
+				continue
+			}
+			var stat Stat
+			stat.FromKernel(&k)
+			if kind == unix.DT_UNKNOWN && r.filter != nil && r.filter.Excluded(r.path, stat.IsDir()) {
+				continue
+			}
+			l.Add(name, &stat)
+			l.entries[len(l.entries)-1].mounted = stat.IsDir() && uint64(k.Dev) != dev //nolint:unconvert // 32 bits on some processors
+		}
+	}
+}
+
+// StatAt looks at one name in an open directory, "." being the directory itself.
+// The error is unix.ENOENT where there is none.
+func StatAt[T ~string | ~[]byte](dir int, name T) (Stat, error) {
+	var buffer [maxName + 1]byte
+	if len(name) > maxName {
+		return Stat{}, unix.ENAMETOOLONG
+	}
+	copy(buffer[:], name)
+	var k unix.Stat_t
+	if err := statName(dir, &buffer[0], &k); err != nil {
+		return Stat{}, err
+	}
+	var s Stat
+	s.FromKernel(&k)
+	return s, nil
+}
