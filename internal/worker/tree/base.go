@@ -4,12 +4,15 @@ package tree
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 	"os"
 	"slices"
 
@@ -51,16 +54,17 @@ type Base struct {
 
 // place is where a directory is in the file.
 type place struct {
-	pieces  []piecePlace // 2 to the power of bits
-	bits    uint8
+	pieces  []piecePlace // those that are known, in order
+	bits    uint8        // it is in 2 to this power of pieces
 	unsure  bool
 	target  Stat     // the directory itself
 	intents []intent // what was about to be brought
 }
 
-// piecePlace is where a piece is; its length is 0 where it is not known.
+// piecePlace is where a piece is.
 type piecePlace struct {
 	at     int64
+	number uint32
 	length uint32
 	recent bool // an entry is
 	digest Digest
@@ -111,6 +115,14 @@ func (b *Base) open() error {
 	if err := lock(b.file); err != nil {
 		return err
 	}
+	// The other pass may have put a new file here before it ended.
+	if here, err := os.Stat(b.path); err != nil {
+		return err
+	} else if mine, err := b.file.Stat(); err != nil {
+		return err
+	} else if !os.SameFile(here, mine) {
+		return ErrInUse
+	}
 	if err := b.load(); err != nil {
 		return err
 	}
@@ -123,6 +135,8 @@ func (b *Base) open() error {
 			return err
 		}
 		b.size = int64(len(magic))
+	}
+	if b.size == int64(len(magic)) { // no pass has begun
 		var seed [8]byte
 		if _, err := rand.Read(seed[:]); err != nil {
 			return err
@@ -161,10 +175,13 @@ func (b *Base) load() error {
 	}
 	in := bufio.NewReaderSize(b.file, 1<<20)
 	head := make([]byte, len(magic))
-	if _, err := io.ReadFull(in, head); err != nil || string(head) != string(magic) {
-		if err == nil || info.Size() > 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return errors.New("it is no base of a chain of passes")
-		}
+	n, err := io.ReadFull(in, head)
+	switch {
+	case err != nil && !ended(err):
+		return err
+	case !bytes.HasPrefix(magic, head[:n]):
+		return errors.New("it is no base of a chain of passes")
+	case err != nil:
 		b.Dropped = info.Size()
 		return b.file.Truncate(0)
 	}
@@ -173,16 +190,18 @@ func (b *Base) load() error {
 	var content []byte
 	scan := scan{base: b}
 	for {
-		if _, err := io.ReadFull(in, header[:]); err != nil {
+		if _, err := io.ReadFull(in, header[:]); ended(err) {
 			break
+		} else if err != nil {
+			return err
 		}
 		length := int64(binary.LittleEndian.Uint32(header[:]))
-		if length > info.Size()-b.size {
+		if length > min(info.Size()-b.size-recordHeader, math.MaxInt32) {
 			break
 		}
 		content = slices.Grow(content[:0], int(length))[:length]
 		if _, err := io.ReadFull(in, content); err != nil {
-			break
+			return err
 		}
 		if checksum(header[4], content) != binary.LittleEndian.Uint32(header[5:]) || scan.record(header[4], content) != nil {
 			break
@@ -193,6 +212,10 @@ func (b *Base) load() error {
 	scan.finish()
 	return b.file.Truncate(b.size)
 }
+
+// ended says whether a file was read to its end. What cannot be read now may be
+// read later, and is not to be cut off.
+func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 func checksum(kind byte, content []byte) uint32 {
 	return crc32.Update(crc32.Checksum([]byte{kind}, castagnoli), castagnoli, content)
@@ -210,9 +233,11 @@ func (s *scan) record(kind byte, content []byte) error {
 	length := recordHeader + len(content)
 	switch kind {
 	case recordBegin:
-		b.Seed = binary.LittleEndian.Uint64(append(r.Raw(8), make([]byte, 8)...))
-		b.Tokens = append(b.Tokens, r.Text())
-		s.boot = r.Text()
+		seed, token, boot := r.Raw(8), r.Text(), r.Text()
+		if r.Done() == nil {
+			b.Seed, s.boot = binary.LittleEndian.Uint64(seed), boot
+			b.Tokens = append(b.Tokens, token)
+		}
 	case recordDir:
 		// The entries are read when they are asked for.
 		p := piecePlace{at: b.size, length: uint32(length)}
@@ -230,17 +255,23 @@ func (s *scan) record(kind byte, content []byte) error {
 		path := r.Text()
 		var target Stat
 		target.Read(r, &Stat{})
-		if p := b.dirs[path]; p != nil {
+		if p := b.dirs[path]; r.Done() == nil && p.known() {
 			p.target = target
+			s.written(path)
 		}
 	case recordIntent:
 		path := r.Text()
 		var piece Piece
 		piece.read(r)
-		b.intend(path, intent{b.size, piece})
+		if r.Err() == nil {
+			b.intend(path, intent{b.size, piece})
+		}
 		return r.Err()
 	case recordGone:
-		b.forget(r.Text())
+		if path := r.Text(); r.Done() == nil {
+			b.forget(path)
+			delete(s.pending, path)
+		}
 	case recordSynced:
 		s.pending = nil
 		b.Tokens = nil
@@ -248,11 +279,15 @@ func (s *scan) record(kind byte, content []byte) error {
 	return r.Done()
 }
 
+// written notes that a directory was. What an earlier start of the host has noted
+// of it counts until it is synced: this may be another piece of it.
 func (s *scan) written(path string) {
 	if s.pending == nil {
 		s.pending = map[string]string{}
 	}
-	s.pending[path] = s.boot
+	if boot, ok := s.pending[path]; !ok || boot == s.base.boot {
+		s.pending[path] = s.boot
+	}
 }
 
 func (s *scan) finish() {
@@ -270,22 +305,31 @@ func (b *Base) place(d *Brought, at piecePlace) {
 		p = &place{}
 		b.dirs[d.Path] = p
 	}
-	if p.bits != d.Piece.Bits || p.pieces == nil {
+	if p.bits != d.Piece.Bits {
 		b.live -= p.length()
-		p.bits, p.pieces = d.Piece.Bits, make([]piecePlace, 1<<d.Piece.Bits)
+		p.bits, p.pieces = d.Piece.Bits, nil
 	}
-	old := &p.pieces[d.Piece.Number]
-	b.live += int64(at.length) - int64(old.length)
-	*old = at
+	at.number = d.Piece.Number
+	b.live += int64(at.length)
+	if i, ok := p.find(at.number); ok {
+		b.live -= int64(p.pieces[i].length)
+		p.pieces[i] = at
+	} else {
+		p.pieces = slices.Insert(p.pieces, i, at)
+	}
 	p.target = d.Target
 	p.intents = slices.DeleteFunc(p.intents, func(i intent) bool { return i.piece == d.Piece })
 }
 
+// intend notes where an intent is. One in other pieces is all of them anew.
 func (b *Base) intend(path string, i intent) {
 	p := b.dirs[path]
 	if p == nil {
 		p = &place{}
 		b.dirs[path] = p
+	}
+	if len(p.intents) > 0 && p.intents[0].piece.Bits != i.piece.Bits {
+		p.intents = nil
 	}
 	p.intents = append(p.intents, i)
 }
@@ -306,4 +350,11 @@ func (p *place) length() (n int64) {
 }
 
 // known says whether there is anything in the base but intents.
-func (p *place) known() bool { return p != nil && p.length() > 0 }
+func (p *place) known() bool { return p != nil && len(p.pieces) > 0 }
+
+// find returns which of the known pieces has the number, or would have.
+func (p *place) find(number uint32) (int, bool) {
+	return slices.BinarySearchFunc(p.pieces, number, func(at piecePlace, number uint32) int {
+		return cmp.Compare(at.number, number)
+	})
+}

@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"slices"
@@ -21,8 +20,8 @@ import (
 func (b *Base) Digests() iter.Seq2[Place, Digest] {
 	return func(yield func(Place, Digest) bool) {
 		for path, p := range b.dirs {
-			for i, piece := range p.pieces {
-				if piece.length > 0 && !yield(Place{path, Piece{p.bits, uint32(i)}}, piece.digest) {
+			for _, piece := range p.pieces {
+				if !yield(Place{path, Piece{p.bits, piece.number}}, piece.digest) {
 					return
 				}
 			}
@@ -48,7 +47,7 @@ func (b *Base) Known() []string {
 	return paths
 }
 
-// Pieces are those in which the directory at path is known; none where it is not.
+// Pieces are those of the directory at path that are known, in order.
 func (b *Base) Pieces(path string) []Piece {
 	p := b.dirs[path]
 	if !p.known() {
@@ -56,7 +55,7 @@ func (b *Base) Pieces(path string) []Piece {
 	}
 	pieces := make([]Piece, len(p.pieces))
 	for i := range pieces {
-		pieces[i] = Piece{p.bits, uint32(i)}
+		pieces[i] = Piece{p.bits, p.pieces[i].number}
 	}
 	return pieces
 }
@@ -64,7 +63,11 @@ func (b *Base) Pieces(path string) []Piece {
 // Recent says whether the piece has entries whose content is to be compared.
 func (b *Base) Recent(path string, piece Piece) bool {
 	p := b.dirs[path]
-	return p.known() && p.bits == piece.Bits && p.pieces[piece.Number].recent
+	if !p.known() || p.bits != piece.Bits {
+		return false
+	}
+	i, ok := p.find(piece.Number)
+	return ok && p.pieces[i].recent
 }
 
 // Target is what was noted of the directory at path on the target itself; the
@@ -87,25 +90,29 @@ func (b *Base) Unsure(path string) bool {
 // Where it is not known, d is without entries. A directory that is known in other
 // pieces is noted in the given ones first.
 func (b *Base) Load(path string, piece Piece, d *Brought) error {
+	d.Reset(path, piece)
 	p := b.dirs[path]
-	if p.known() && p.bits != piece.Bits {
-		if err := b.repartition(path, p, int(piece.Bits)); err != nil {
+	if p == nil {
+		return nil
+	}
+	if p.known() && p.bits != piece.Bits || len(p.intents) > 0 && p.intents[0].piece.Bits != piece.Bits {
+		if err := b.repartition(path, p, piece.Bits); err != nil {
 			return err
 		}
 	}
-	d.Reset(path, piece)
-	if p = b.dirs[path]; !p.known() || p.pieces[piece.Number].length == 0 {
+	i, ok := p.find(piece.Number)
+	if !ok {
 		return nil
 	}
-	if err := b.load1(p, piece.Number, d); err != nil {
+	if err := b.load1(p.pieces[i], d); err != nil {
 		return err
 	}
 	d.Target = b.Target(path)
 	return nil
 }
 
-func (b *Base) load1(p *place, number uint32, d *Brought) error {
-	content, err := b.read(recordDir, p.pieces[number].at)
+func (b *Base) load1(p piecePlace, d *Brought) error {
+	content, err := b.read(recordDir, p.at)
 	if err != nil {
 		return err
 	}
@@ -116,28 +123,57 @@ func (b *Base) load1(p *place, number uint32, d *Brought) error {
 	return r.Done()
 }
 
-// repartition notes a directory in 2^n pieces.
-func (b *Base) repartition(path string, p *place, n int) error {
-	var all Brought
-	for i := range p.pieces {
-		if p.pieces[i].length == 0 {
-			continue
+// repartition notes a directory, and what was about to be brought in it, in 2^bits
+// pieces.
+func (b *Base) repartition(path string, p *place, bits uint8) error {
+	intended, err := b.Intended(path)
+	if err != nil {
+		return err
+	}
+	if p.known() && p.bits != bits {
+		all := Brought{Path: path}
+		for _, piece := range p.pieces {
+			var d Brought
+			if err := b.load1(piece, &d); err != nil {
+				return err
+			}
+			if piece.number == 0 {
+				all.Source, all.Mount = d.Source, d.Mount
+			}
+			for i := range d.entries {
+				all.Add(d.Name(i), d.entries[i].Known)
+			}
 		}
-		var d Brought
-		if err := b.load1(p, uint32(i), &d); err != nil {
-			return err
-		}
-		if i == 0 {
-			all = Brought{Path: path, Source: d.Source, Mount: d.Mount}
-		}
-		for j := range d.entries {
-			all.Add(d.Name(j), d.entries[j].Known)
+		all.Sort()
+		all.Target = p.target
+		for _, piece := range all.Split(int(bits), b.Seed) {
+			if err := b.Put(piece); err != nil {
+				return err
+			}
 		}
 	}
-	all.Sort()
-	all.Target = p.target
-	for _, piece := range all.Split(n, b.Seed) {
-		if err := b.Put(piece); err != nil {
+	p.intents = nil
+	return b.intendAgain(path, bits, intended)
+}
+
+// intendAgain notes in 2^bits pieces what was about to be brought.
+func (b *Base) intendAgain(path string, bits uint8, intended map[string]Stat) error {
+	type group struct {
+		names [][]byte
+		stats []*Stat
+	}
+	groups := map[uint32]*group{}
+	for name, stat := range intended {
+		number := Piece{Bits: bits}.Of([]byte(name), b.Seed)
+		g := groups[number]
+		if g == nil {
+			g = &group{}
+			groups[number] = g
+		}
+		g.names, g.stats = append(g.names, []byte(name)), append(g.stats, &stat)
+	}
+	for number, g := range groups {
+		if err := b.writeIntent(path, Piece{bits, number}, g.names, g.stats); err != nil {
 			return err
 		}
 	}
@@ -187,6 +223,13 @@ func (b *Base) write(kind byte) error {
 // path where there was nothing of their names, or nothing but what an earlier
 // pass was about to make. It is in the file when Intend returns.
 func (b *Base) Intend(path string, piece Piece, names [][]byte, stats []*Stat) error {
+	if err := b.writeIntent(path, piece, names, stats); err != nil {
+		return err
+	}
+	return b.out.Flush()
+}
+
+func (b *Base) writeIntent(path string, piece Piece, names [][]byte, stats []*Stat) error {
 	b.record = wire.AppendText(b.record[:0], path)
 	b.record = piece.append(b.record)
 	b.record = binary.AppendUvarint(b.record, uint64(len(names)))
@@ -197,10 +240,7 @@ func (b *Base) Intend(path string, piece Piece, names [][]byte, stats []*Stat) e
 		previous = stats[i]
 	}
 	b.intend(path, intent{b.size, piece})
-	if err := b.write(recordIntent); err != nil {
-		return err
-	}
-	return b.out.Flush()
+	return b.write(recordIntent)
 }
 
 // Intended is what passes were about to make in the directory at path since it
@@ -351,9 +391,7 @@ func (b *Base) copyTo(next *Base) error {
 	var all []from
 	for path, p := range b.dirs {
 		for _, piece := range p.pieces {
-			if piece.length > 0 {
-				all = append(all, from{path, p, piece})
-			}
+			all = append(all, from{path, p, piece})
 		}
 	}
 	slices.SortFunc(all, func(x, y from) int { return cmp.Compare(x.piece.at, y.piece.at) })
@@ -377,6 +415,15 @@ func (b *Base) copyTo(next *Base) error {
 			return err
 		}
 	}
+	for _, path := range b.Broken() {
+		intended, err := b.Intended(path)
+		if err != nil {
+			return err
+		}
+		if err := next.intendAgain(path, b.dirs[path].intents[0].piece.Bits, intended); err != nil {
+			return err
+		}
+	}
 	next.record = next.record[:0]
 	if err := next.write(recordSynced); err != nil {
 		return err
@@ -387,11 +434,7 @@ func (b *Base) copyTo(next *Base) error {
 	if err := next.file.Sync(); err != nil {
 		return err
 	}
-	if err := os.Rename(b.path+".new", b.path); err != nil {
-		return err
-	}
-	_, err := next.file.Seek(next.size, io.SeekStart)
-	return err
+	return os.Rename(b.path+".new", b.path)
 }
 
 // Close ends the use of the base. What was noted since the last Synced stays in

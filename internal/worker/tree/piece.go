@@ -3,8 +3,11 @@
 package tree
 
 import (
+	"cmp"
 	"encoding/binary"
+	"maps"
 	"math/bits"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 
@@ -88,16 +91,23 @@ func (l *Listing) Pieces(n int, seed uint64) []*Listing {
 }
 
 // Split returns a directory of the base in 2^n pieces, in order, which share its
-// names.
+// names. Those in which nothing is are left out, but for the first: another host
+// says how many there are.
 func (d *Brought) Split(n int, seed uint64) []*Brought {
-	piece := Piece{Bits: uint8(n)}
-	pieces := make([]*Brought, 1<<n)
-	for i := range pieces {
-		pieces[i] = &Brought{Path: d.Path, Source: d.Source, Mount: d.Mount, Target: d.Target, Piece: Piece{piece.Bits, uint32(i)}, names: d.names}
+	piece := func(number uint32) *Brought {
+		return &Brought{Path: d.Path, Source: d.Source, Mount: d.Mount, Target: d.Target, Piece: Piece{uint8(n), number}, names: d.names}
 	}
+	pieces := map[uint32]*Brought{0: piece(0)}
 	for i := range d.entries {
-		p := pieces[piece.Of(d.Name(i), seed)]
+		number := Piece{Bits: uint8(n)}.Of(d.Name(i), seed)
+		p := pieces[number]
+		if p == nil {
+			p = piece(number)
+			pieces[number] = p
+		}
 		p.entries = append(p.entries, d.entries[i])
 	}
-	return pieces
+	return slices.SortedFunc(maps.Values(pieces), func(a, b *Brought) int {
+		return cmp.Compare(a.Piece.Number, b.Piece.Number)
+	})
 }

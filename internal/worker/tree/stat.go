@@ -97,7 +97,7 @@ func statName(fd int, name *byte, k *unix.Stat_t) error {
 }
 
 // sizeOfRecord is the length of what is hashed of an entry before its name.
-const sizeOfRecord = 8*6 + 4*4
+const sizeOfRecord = 8*5 + 4*4
 
 // record appends all of s in a form in which equal is equal.
 func (s *Stat) record(b []byte) []byte {
