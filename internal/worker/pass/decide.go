@@ -40,20 +40,6 @@ func (t *target) decideAll() error {
 	return nil
 }
 
-// unlisted are the pieces of a directory that the source has not sent: they are
-// as the base has them.
-func (t *target) unlisted(path string) []tree.Place {
-	var places []tree.Place
-	listed := t.pieces[path]
-	for _, piece := range t.base.Pieces(path) {
-		if len(listed) > 0 && listed[0].Bits != piece.Bits || slices.Contains(listed, piece) {
-			continue
-		}
-		places = append(places, tree.Place{Path: path, Piece: piece})
-	}
-	return places
-}
-
 // directory is a directory, or a piece of one, that is being decided about.
 type directory struct {
 	t      *target
@@ -217,12 +203,18 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 	if intended, ok := d.intended[string(name)]; ok {
 		q.Intended = &intended
 	}
+	q.Chowned = t.chowned(source, there)
 	v := tree.Decide(q)
 	switch v.Action {
 	case tree.Nothing:
 		d.keep(name, base)
 	case tree.Adopt:
-		if t.wanted(source).UID != there.UID || t.wanted(source).GID != there.GID || source.Mode != there.Mode {
+		if source.IsDir() {
+			// What is in it is decided about by itself, and so is whether it stays.
+			d.add(name, &tree.Known{Source: tree.SourceOf(source)})
+			return nil
+		}
+		if q.Chowned || source.Mode != there.Mode {
 			v.Likely, v.Conflict = true, true
 			d.bring(name, source, base, there, v)
 			return nil

@@ -335,6 +335,20 @@ func (t *target) targetChanged() []string {
 	})
 }
 
+// unlisted are the pieces of a directory that the source has not sent: they are
+// as the base has them.
+func (t *target) unlisted(path string) []tree.Place {
+	var places []tree.Place
+	listed := t.pieces[path]
+	for _, piece := range t.base.Pieces(path) {
+		if len(listed) > 0 && listed[0].Bits != piece.Bits || slices.Contains(listed, piece) {
+			continue
+		}
+		places = append(places, tree.Place{Path: path, Piece: piece})
+	}
+	return places
+}
+
 // first is the first finding of a kind, in words.
 func (r *Report) first(kind Finding) string {
 	if f := r.Found[kind]; f != nil && len(f.Paths) > 0 {

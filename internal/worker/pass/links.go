@@ -54,6 +54,7 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 		q.Intended = &intended
 		n.part = true
 	}
+	q.Chowned = t.chowned(source, there)
 	n.verdict = tree.Decide(q)
 	if there == nil || n.part {
 		d.names, d.stats = append(d.names, []byte(n.name)), append(d.stats, &n.source)

@@ -20,6 +20,16 @@ func (t *target) wanted(stat *tree.Stat) tree.Stat {
 	return want
 }
 
+// chowned says whether an entry of the target has another owner than the source's
+// would have there.
+func (t *target) chowned(source, there *tree.Stat) bool {
+	if source == nil || there == nil {
+		return false
+	}
+	want := t.wanted(source)
+	return want.UID != there.UID || want.GID != there.GID
+}
+
 // dress gives the new file its attributes, its time last: what breaks off before
 // is known by it.
 func (w *writer) dress(in *incoming) error {

@@ -40,6 +40,8 @@ type Question struct {
 	Unsure bool
 	// Coarse: the source's file system does not say what was changed.
 	Coarse bool
+	// Chowned: the target's owner is another than the source's is there.
+	Chowned bool
 	// Maker is the user by whom files are made on the target: root.
 	Maker uint32
 }
@@ -70,12 +72,13 @@ func Decide(q Question) Verdict {
 		switch {
 		case q.Source.Kind() == unix.S_IFLNK, q.Unsure, q.Coarse:
 			return Verdict{Action: Bring, Conflict: true, Likely: true}
-		case same && (q.Source.Mode != q.Target.Mode):
+		case same && (q.Source.Mode != q.Target.Mode || q.Chowned):
 			return Verdict{Action: Leave}
 		}
 		return Verdict{Action: Adopt}
 	}
-	if same {
+	// Where the base is not believed this may be what was there before.
+	if same && !q.Unsure {
 		// An edit makes it newer. What is older is an older version of it: somebody
 		// has restored the target from a backup.
 		if q.Target.Mtime < q.Source.Mtime && q.Source.IsRegular() && q.Target.IsRegular() {
@@ -108,6 +111,9 @@ func (q *Question) gone() Verdict {
 func (q *Question) directory() Verdict {
 	switch {
 	case q.Source.IsDir() && q.Target.IsDir():
+		if q.Base == nil || q.Base.Source != SourceOf(q.Source) {
+			return Verdict{Action: Adopt}
+		}
 		return Verdict{Action: Nothing}
 	case q.Intended != nil && q.ours():
 		return Verdict{Action: Bring}
