@@ -110,6 +110,11 @@ func (r *Lister) list(fd int, l *Listing) error {
 			if r.filter != nil && kind != unix.DT_UNKNOWN && r.filter.Excluded(r.path, kind == unix.DT_DIR) {
 				continue
 			}
+			// Some file systems (vfat, FUSE) have longer names than this host has.
+			if err := CheckName(name); err != nil {
+				l.Partial = err
+				continue
+			}
 			err := statName(fd, &record[direntName], &k)
 			if err == unix.ENOENT { //nolint:errorlint // an errno of a system call
 				continue

@@ -137,6 +137,9 @@ func (r *Root) OpenDir(rel string) (int, error) {
 	if len(rel) > MaxPath {
 		return -1, unix.ENAMETOOLONG
 	}
+	if err := CheckPath(rel); err != nil {
+		return -1, err
+	}
 	if rel == "" {
 		rel = "."
 	}
@@ -170,10 +173,6 @@ func (r *Root) openByName(rel string) (int, error) {
 		}
 		if name == "." {
 			continue
-		}
-		if name == ".." || name == "" {
-			closeQuietly(fd)
-			return -1, unix.EINVAL
 		}
 		next, err2 := openat(fd, name, dirFlags)
 		closeQuietly(fd)

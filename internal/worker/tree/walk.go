@@ -45,6 +45,8 @@ func Walk(ctx context.Context, root *Root, filter Filter, goroutines int,
 		})
 	}
 	running.Wait()
+	w.mu.Lock() // ctx may end at this very moment
+	defer w.mu.Unlock()
 	return w.err
 }
 
