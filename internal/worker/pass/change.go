@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,7 @@ func (c changes) do(call, name string, f func() error) error {
 
 // create makes a regular file that is its maker's alone, and opens it.
 func (c changes) create(dir int, name string) (fd int, err error) {
+	fd = -1
 	err = c.do("create", name, func() (err error) {
 		fd, err = unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		return err
@@ -147,6 +149,7 @@ func (c changes) attributes(fd int, path bool, attrs []attr.Attr) error {
 
 // dress gives an entry its owner, attributes, permissions and time, in the order
 // in which none undoes another; the package attr says why. have is what it has.
+// What is right is left alone: each call would give it a new time of change.
 func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.Attr) error {
 	chowned := have.UID != want.UID || have.GID != want.GID
 	if chowned {
@@ -157,12 +160,23 @@ func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.At
 	if err := c.attributes(fd, path, attrs); err != nil {
 		return err
 	}
-	// A change of the owner takes the bits of set-user-ID away; an ACL sets those of
-	// the group.
-	if want.Kind() != unix.S_IFLNK && (chowned || len(attrs) > 0 || have.Mode != want.Mode) {
+	// A change of the owner takes the bits of set-user-ID away; an ACL that came or
+	// went sets those of the group.
+	mode := have.Mode
+	if chowned || slices.ContainsFunc(attrs, attr.Attr.IsACL) {
+		now, err := tree.Fstat(fd)
+		if err != nil {
+			return err
+		}
+		mode = now.Mode
+	}
+	if want.Kind() != unix.S_IFLNK && mode != want.Mode {
 		if err := c.chmod(fd, path, want.Mode); err != nil {
 			return err
 		}
+	}
+	if have.Mtime == want.Mtime {
+		return nil
 	}
 	return c.times(fd, path, want.Mtime)
 }

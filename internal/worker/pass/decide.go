@@ -28,14 +28,21 @@ func (t *target) decideAll() error {
 		}
 	}
 	slices.SortFunc(places, comparePlaces)
-	for _, at := range slices.Compact(places) {
-		if err := t.ctx.Err(); err != nil {
-			return err
+	decided := map[tree.Place]bool{}
+	for ; len(places) > 0; places, t.remade = t.remade, nil {
+		for _, at := range places {
+			if err := t.ctx.Err(); err != nil {
+				return err
+			}
+			if decided[at] {
+				continue
+			}
+			decided[at] = true
+			if err := t.decide(at); err != nil {
+				return err
+			}
+			delete(t.listed, at)
 		}
-		if err := t.decide(at); err != nil {
-			return err
-		}
-		delete(t.listed, at)
 	}
 	return nil
 }
@@ -101,7 +108,7 @@ func (t *target) decide(at tree.Place) error {
 		if err != nil {
 			return err
 		}
-		d.known = self == d.base.Target && !d.unsure && t.options.Look == LookChanged
+		d.known = self == d.base.Target && !d.unsure && t.options.Look == LookChanged && !t.lacking[at.Path]
 		d.next.Target = self
 		t.touch(at.Path, func(touched *touch) {
 			if touched.before == (tree.Stat{}) {
@@ -112,7 +119,7 @@ func (t *target) decide(at tree.Place) error {
 			}
 		})
 	}
-	if at.Piece.Number == 0 && d.source.Self != d.base.Source {
+	if at.Piece.Number == 0 && (d.source.Self != d.base.Source || t.wasMade(at.Path)) {
 		d.ask(&item{name: "", basis: -1, way: fetchWhole}, 0)
 	}
 	if err := d.merge(); err != nil {
@@ -450,6 +457,9 @@ func (d *directory) makeDirectory(name []byte, source *tree.Stat, base *tree.Kno
 		return
 	}
 	t.touch(path, func(touched *touch) { touched.made = true })
+	// What the source has in it may be as it was, so that it is not among what was
+	// listed; and the path may have led to it until now, through a link.
+	t.remade = append(t.remade, t.unlisted(path)...)
 	d.add(name, &tree.Known{Source: tree.SourceOf(source)})
 }
 

@@ -39,6 +39,14 @@ func (t *target) touch(path string, note func(*touch)) {
 	}
 }
 
+// wasMade says whether this pass has made a directory.
+func (t *target) wasMade(path string) bool {
+	t.touchMu.Lock()
+	defer t.touchMu.Unlock()
+	touched := t.touched[path]
+	return touched != nil && touched.made
+}
+
 // finish gives directories their attributes and times when all is in them, and
 // notes that all was brought.
 func (t *target) finish() error {
@@ -82,7 +90,7 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 		want := t.wanted(&touched.stat)
 		err = t.change.dress(dir, false, &have, &want, touched.attrs)
 	case touched.made || touched.changed:
-		err = t.finishTime(path, dir, touched)
+		err = t.finishTime(path, dir, &have, touched)
 	}
 	if err != nil {
 		return err
@@ -99,7 +107,7 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 
 // finishTime sets the time of a directory in which something was changed, which
 // changed its time.
-func (t *target) finishTime(path string, dir int, touched *touch) error {
+func (t *target) finishTime(path string, dir int, have *tree.Stat, touched *touch) error {
 	self := touched.self
 	if self == (tree.Stat{}) {
 		// It was not among what was listed: it is as the base has it.
@@ -113,7 +121,7 @@ func (t *target) finishTime(path string, dir int, touched *touch) error {
 		}
 		self = d.Source
 	}
-	if self == (tree.Stat{}) {
+	if self == (tree.Stat{}) || self.Mtime == have.Mtime {
 		return nil
 	}
 	return t.change.times(dir, false, self.Mtime)

@@ -315,7 +315,8 @@ func (t *target) goneDirectory(path string, d *tree.Brought) error {
 func (t *target) targetChanged() []string {
 	paths := t.base.Known()
 	all := t.options.Look != LookChanged
-	return slices.DeleteFunc(paths, func(path string) bool {
+	t.lacking = map[string]bool{}
+	paths = slices.DeleteFunc(paths, func(path string) bool {
 		if !t.seen[path] {
 			return true
 		}
@@ -331,8 +332,18 @@ func (t *target) targetChanged() []string {
 		if unix.Fstatat(t.root.Handle(), name, &k, unix.AT_SYMLINK_NOFOLLOW) == nil {
 			now.FromKernel(&k)
 		}
+		if !now.IsDir() && path != "" {
+			parent, _ := tree.Split(path)
+			t.lacking[parent] = true
+			return false
+		}
 		return now == t.base.Target(path)
 	})
+	for path := range t.lacking {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }
 
 // unlisted are the pieces of a directory that the source has not sent: they are

@@ -130,7 +130,7 @@ func (t *target) siblings() error {
 				if slices.ContainsFunc(group.names, func(o *linkName) bool { return o.path() == n.path() }) {
 					continue
 				}
-				if n.there = t.lookAt(path, n.name); n.there != nil && tree.StateOf(n.there) == e.Target {
+				if n.there = t.lookAt(path, n.name); n.there != nil && e.Is(n.there) {
 					group.names = append(group.names, n)
 				}
 			}
@@ -182,6 +182,12 @@ func (t *target) lead(group *linkGroup) error {
 	i := &item{name: n.name, verdict: n.verdict, listed: n.source, target: n.there, before: n.base, basis: -1, way: fetchWhole}
 	if n.verdict.Action == tree.Adopt {
 		i.verdict.Conflict, i.verdict.Likely = true, true
+	}
+	if n.there != nil {
+		// What were names of one file are names of two now: the first that led there
+		// has it.
+		i.verdict.Likely = i.verdict.Likely && !t.led[n.there.Ino]
+		t.led[n.there.Ino] = true
 	}
 	switch handle, err := t.root.OpenDir(n.at.Path); {
 	case err != nil && !t.options.Preview:

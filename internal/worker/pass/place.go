@@ -33,8 +33,8 @@ func (t *target) chowned(source, there *tree.Stat) bool {
 // dress gives the new file its attributes, its time last: what breaks off before
 // is known by it.
 func (w *writer) dress(in *incoming) error {
-	have := tree.Stat{Mode: unix.S_IFREG | 0o600, UID: maker(), GID: in.group()}
 	want := w.target.wanted(&in.stat)
+	have := tree.Stat{Mode: unix.S_IFREG | 0o600, UID: maker(), GID: in.group(), Mtime: ^want.Mtime} // that of now
 	return w.target.change.dress(in.fd, false, &have, &want, in.attrs)
 }
 
@@ -254,7 +254,42 @@ func (w *writer) sameAs(b *batch, in *incoming, hash [delta.HashSize]byte) (bool
 		return false, nil // it is brought then
 	}
 	in.item.verdict.Likely = true
+	if in.stat.Nlink == 1 && stat.Nlink > 1 {
+		return w.alone(b, in, fd, &stat, hash)
+	}
 	return true, w.inPlace(fd, false, in)
+}
+
+// alone makes one of several names of a file on the target a file of its own, as
+// it now is on the source: what becomes of it is not to become of the others.
+func (w *writer) alone(b *batch, in *incoming, from int, was *tree.Stat, hash [delta.HashSize]byte) (bool, error) {
+	t := w.target
+	dir, err := w.directory(b)
+	if err != nil {
+		return true, err
+	}
+	if in.fd, in.name, err = t.staging.create(); err != nil {
+		return true, err
+	}
+	in.staged = true
+	in.hash = w.newHash()
+	buffer := framePool.Get().(*[]byte)
+	defer framePool.Put(buffer)
+	_, err = io.CopyBuffer(&output{w: w, in: in}, struct{ io.Reader }{&basisReader{fd: from}}, (*buffer)[:256<<10])
+	copied := w.sum(in.hash)
+	in.hash = nil
+	if err == nil && copied == hash {
+		err = w.dress(in)
+	}
+	if err != nil {
+		return true, err
+	}
+	if now, err := tree.StatAt(dir, in.item.name); err != nil || now.Ino != was.Ino || copied != hash {
+		w.discard(b, in)
+		in.item.verdict.Likely, in.staged = false, false
+		return false, nil //nolint:nilerr // somebody has changed it meanwhile: it is brought
+	}
+	return true, t.moveOver(t.staging.fd, in.name, dir, in.item.name)
 }
 
 // inPlace gives an entry of the target, which has the right content, the source's
@@ -265,7 +300,12 @@ func (w *writer) inPlace(fd int, path bool, in *incoming) error {
 		return err
 	}
 	want := w.target.wanted(&in.stat)
-	return w.target.change.dress(fd, path, &have, &want, in.attrs)
+	if err := w.target.change.dress(fd, path, &have, &want, in.attrs); err != nil {
+		return err
+	}
+	now, err := tree.Fstat(fd)
+	in.same = now == have
+	return err
 }
 
 // complete ends an entry without content.
@@ -333,7 +373,9 @@ func (t *target) count(in *incoming) {
 	switch {
 	case in.item.renamed:
 	case in.item.verdict.Likely:
-		r.Attributes++
+		if !in.same {
+			r.Attributes++
+		}
 		return
 	case in.item.target == nil:
 		r.Created++

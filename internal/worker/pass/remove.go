@@ -65,7 +65,7 @@ func (t *target) removeFrom(at tree.Place, removals []removal) error {
 		if err := t.ctx.Err(); err != nil {
 			return err
 		}
-		if t.takeEntry(dir, at.Path, r.name, tree.StateOf(r.there)) {
+		if t.takeEntry(dir, at.Path, r.name, r.there) {
 			gone[r.name] = nil
 		}
 	}
@@ -73,14 +73,15 @@ func (t *target) removeFrom(at tree.Place, removals []removal) error {
 	return t.replace(at, gone)
 }
 
-// takeEntry takes an entry away that is in the given state, and says whether it is
-// gone.
-func (t *target) takeEntry(dir int, path, name string, state tree.State) bool {
+// takeEntry takes an entry away that is as it was when that was decided, and says
+// whether it is gone.
+func (t *target) takeEntry(dir int, path, name string, decided *tree.Stat) bool {
 	now, err := tree.StatAt(dir, name)
 	if errors.Is(err, unix.ENOENT) {
 		return true
 	}
-	if err == nil && tree.StateOf(&now) != state && now.Nlink == 1 {
+	is := tree.Known{Source: *decided, Target: tree.StateOf(decided)}
+	if err == nil && !is.Is(&now) {
 		t.report.find(Kept, tree.Join(path, name), "")
 		return true // of what is there now the base knows nothing
 	}
@@ -175,16 +176,9 @@ func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
 		return errors.Is(err, unix.ENOENT)
 	}
 	q.Target, q.Maker, q.Unsure = &now, maker(), t.base.Unsure(path)
-	// Taking one name of a file away changes the time of its others.
-	if q.Base != nil && q.Base.Source.HardLinked() && t.taken[now.Ino] {
-		q.Base.Target.Ctime = now.Ctime
-	}
 	switch tree.Decide(q).Action {
 	case tree.Remove:
-		if now.HardLinked() {
-			t.taken[now.Ino] = true
-		}
-		return t.takeEntry(dir, path, name, tree.StateOf(&now))
+		return t.takeEntry(dir, path, name, &now)
 	case tree.Keep:
 		t.report.find(Kept, tree.Join(path, name), "")
 	}

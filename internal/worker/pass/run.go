@@ -94,7 +94,7 @@ func Run(ctx context.Context, stream io.ReadWriter, o Options) (*Report, error) 
 		listed: map[tree.Place][]byte{},
 		seen:   map[string]bool{},
 		pieces: map[string][]tree.Piece{},
-		groups: map[uint64]*linkGroup{}, taken: map[uint64]bool{},
+		groups: map[uint64]*linkGroup{}, led: map[uint64]bool{},
 		touched: map[string]*touch{},
 		asked:   map[uint64]*batch{},
 	}
@@ -141,6 +141,10 @@ type target struct {
 	seen      map[string]bool         // directories, by path
 	unmounted []string                // directories at which something else is mounted than it was, in order
 
+	// What the target does not have.
+	lacking map[string]bool // directories in which a directory of the base is missing
+	remade  []tree.Place    // what is to be decided about because its directory was made anew
+
 	owners owned
 
 	// What is to be done in the end.
@@ -148,7 +152,7 @@ type target struct {
 	goneDirs []string         // directories that the source has no more
 	removals []removal
 	groups   map[uint64]*linkGroup // files with several names, by number
-	taken    map[uint64]bool       // files of which a name was taken away, by number on the target
+	led      map[uint64]bool       // files of the target that are a leader's, by number
 	touchMu  sync.Mutex
 	touched  map[string]*touch // directories that were looked at
 

@@ -35,6 +35,9 @@ type Served struct {
 	Names Namer
 	// Readers is how many files are read at a time; 0 is twice the processors.
 	Readers int
+
+	// clock is this host's, in tests; nil is the real one.
+	clock func() time.Time
 }
 
 // Serve answers one pass over the stream until the pass has ended. It lists and
@@ -150,7 +153,11 @@ func (s *source) greet() error {
 		return err
 	}
 	s.seed = h.Seed
-	answer := hello{Version: version, Now: time.Now().UnixNano()}
+	clock := s.served.clock
+	if clock == nil {
+		clock = time.Now
+	}
+	answer := hello{Version: version, Now: clock().UnixNano()}
 	return s.conn.say(saysHello, answer.append)
 }
 

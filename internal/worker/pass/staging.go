@@ -39,7 +39,7 @@ func (s *staging) open() (int, error) {
 	if err := t.change.mkdir(t.root.Handle(), s.name); err != nil {
 		return -1, err
 	}
-	fd, err := unix.Openat(t.root.Handle(), s.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := openDirAt(t.root.Handle(), s.name)
 	if err != nil {
 		return -1, err
 	}
@@ -84,7 +84,7 @@ func (t *target) leftovers() {
 
 // removeTree removes a directory of ours with all that is in it.
 func (t *target) removeTree(parent int, name string) error {
-	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := openDirAt(parent, name)
 	if err != nil {
 		return err
 	}

@@ -32,22 +32,50 @@ func openTrash(path string, change changes) (*trash, error) {
 
 func (t *trash) close() { t.root.Close() }
 
-// directory opens the directory of a path, and makes those on the way.
+// directory opens the directory of a path, and makes those on the way. Where a
+// file of that name was taken away before, it is one with a number.
 func (t *trash) directory(path string) (int, error) {
-	fd, err := t.root.OpenDir(path)
-	if err == nil || path == "" || !errors.Is(err, unix.ENOENT) {
+	fd, err := t.root.OpenDir("")
+	if err != nil || path == "" {
 		return fd, err
 	}
-	parent, name := tree.Split(path)
-	up, err := t.directory(parent)
-	if err != nil {
-		return -1, err
+	for name := range strings.SplitSeq(path, "/") {
+		next, err := t.enter(fd, name)
+		unix.Close(fd)
+		if err != nil {
+			return -1, err
+		}
+		fd = next
 	}
-	defer unix.Close(up)
-	if err := t.change.mkdir(up, name); err != nil && !errors.Is(err, unix.EEXIST) {
-		return -1, err
+	return fd, nil
+}
+
+func (t *trash) enter(dir int, name string) (int, error) {
+	for suffix := 0; ; suffix++ {
+		fd, err := openDirAt(dir, numbered(name, suffix))
+		if errors.Is(err, unix.ENOENT) {
+			if err := t.change.mkdir(dir, numbered(name, suffix)); err != nil && !errors.Is(err, unix.EEXIST) {
+				return -1, err
+			}
+			fd, err = openDirAt(dir, numbered(name, suffix))
+		}
+		if !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+			return fd, err
+		}
 	}
-	return t.root.OpenDir(path)
+}
+
+// openDirAt opens a directory in an open one.
+func openDirAt(dir int, name string) (int, error) {
+	return unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+}
+
+// numbered is a name with a number, for what has the name of something else.
+func numbered(name string, n int) string {
+	if n == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s.%d", strings.ToValidUTF8(name[:min(len(name), 240)], ""), n)
 }
 
 // take moves an entry of a directory into the trash. Where the trash is on another
@@ -65,10 +93,7 @@ func (t *trash) take(dir int, path, name string) (int64, error) {
 	}
 	defer unix.Close(to)
 	for suffix := 0; ; suffix++ {
-		newName := name
-		if suffix > 0 {
-			newName = fmt.Sprintf("%s.%d", strings.ToValidUTF8(name[:min(len(name), 240)], ""), suffix)
-		}
+		newName := numbered(name, suffix)
 		err := t.change.move(dir, name, to, newName)
 		if errors.Is(err, unix.EEXIST) {
 			continue // something of that path was taken away before
@@ -98,7 +123,7 @@ func (t *trash) copyOver(dir int, name string, to int, newName string) error {
 		if err := t.change.mkdir(to, newName); err != nil {
 			return err
 		}
-		inner, err := unix.Openat(to, newName, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		inner, err := openDirAt(to, newName)
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,7 @@ type incoming struct {
 	size    int64  // of what was written
 	literal int64  // bytes of it that the target did not have
 	hole    bool   // it ends in a hole
+	same    bool   // the target has the very same, and nothing was changed
 	err     error  // why it cannot be written
 	builder *delta.Builder
 	hash    *delta.Hash // of what was written

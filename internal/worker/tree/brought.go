@@ -51,6 +51,17 @@ func StateOf(stat *Stat) State {
 	return State{stat.Ino, stat.Ctime, stat.Mtime, stat.Size}
 }
 
+// Is says whether the target has the entry as it was brought. Of a file with
+// several names the time of change does not count: it is another one when any
+// name comes or goes, one in the trash, too.
+func (k *Known) Is(target *Stat) bool {
+	state := StateOf(target)
+	if k.Source.HardLinked() {
+		state.Ctime = k.Target.Ctime
+	}
+	return state == k.Target
+}
+
 type known struct {
 	Known
 	at     uint32

@@ -59,7 +59,7 @@ func Decide(q Question) Verdict {
 	if q.Source.IsDir() || q.Target.IsDir() {
 		return q.directory()
 	}
-	if q.Base != nil && q.Base.Target == StateOf(q.Target) {
+	if q.Base != nil && q.Base.Is(q.Target) {
 		if same && !q.Base.Recent && !q.Unsure && !(q.Coarse && q.Source.IsRegular()) {
 			return Verdict{Action: Nothing}
 		}
@@ -102,7 +102,7 @@ func (q *Question) gone() Verdict {
 		return Verdict{Action: Keep}
 	case q.Base.Source.IsDir() && q.Target.IsDir():
 		return Verdict{Action: Remove} // if nothing is left in it
-	case q.Base.Target == StateOf(q.Target) || q.ours():
+	case q.Base.Is(q.Target) || q.ours():
 		return Verdict{Action: Remove}
 	}
 	return Verdict{Action: Keep}
@@ -117,7 +117,7 @@ func (q *Question) directory() Verdict {
 		return Verdict{Action: Nothing}
 	case q.Intended != nil && q.ours():
 		return Verdict{Action: Bring}
-	case q.Base != nil && !q.Base.Adopted && q.Base.Target == StateOf(q.Target):
+	case q.Base != nil && !q.Base.Adopted && q.Base.Is(q.Target):
 		return Verdict{Action: Bring} // a file became a directory
 	}
 	return Verdict{Action: Bring, Conflict: true}
