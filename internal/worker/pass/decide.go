@@ -59,6 +59,7 @@ type directory struct {
 	known    bool
 	unsure   bool
 	coarse   bool
+	made     bool // by this pass: nothing is in it yet
 	intended map[string]tree.Stat
 	batch    *batch
 	size     int64 // of what the batch brings, in bytes
@@ -111,6 +112,7 @@ func (t *target) decide(at tree.Place) error {
 		d.known = self == d.base.Target && !d.unsure && t.options.Look == LookChanged && !t.lacking[at.Path]
 		d.next.Target = self
 		t.touch(at.Path, func(touched *touch) {
+			d.made = touched.made && at.Piece.Bits == 0
 			if touched.before == (tree.Stat{}) {
 				touched.before = self
 			}
@@ -258,7 +260,7 @@ func (d *directory) unread(name []byte) bool {
 
 // look looks at a name on the target; nil where there is nothing.
 func (d *directory) look(name []byte) (*tree.Stat, error) {
-	if d.handle < 0 {
+	if d.handle < 0 || d.made {
 		return nil, nil
 	}
 	stat, err := tree.StatAt(d.handle, name)
@@ -298,7 +300,7 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 		d.makeDirectory(name, source, base, there, v)
 		return
 	}
-	i := &item{name: string(name), verdict: v, listed: *source, target: there, before: base, basis: -1, way: fetchWhole}
+	i := &item{name: string(name), verdict: v, listed: *source, target: there, before: base, basis: -1, way: wayOf(source)}
 	if there == nil && d.rename(i) {
 		v.Likely = true
 	}
@@ -310,10 +312,17 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 		i.offer(d.handle)
 	}
 	i.done = func(brought *tree.Known) { d.brought(name, brought) }
-	if i.target == nil || i.part() {
-		d.names, d.stats = append(d.names, name), append(d.stats, source)
-	}
+	// Also of what replaces something: after a kill it is to be known as ours.
+	d.names, d.stats = append(d.names, name), append(d.stats, source)
 	d.ask(i, source.Size)
+}
+
+// wayOf is how an entry is fetched of which nothing is known.
+func wayOf(source *tree.Stat) byte {
+	if source.IsRegular() {
+		return fetchWhole
+	}
+	return fetchSpecial
 }
 
 // ask puts an item into the batch.

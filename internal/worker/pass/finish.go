@@ -54,9 +54,7 @@ func (t *target) finish() error {
 		return err
 	}
 	t.touch("", func(touched *touch) { touched.changed = true }) // the staging directory was in it
-	if err := t.staging.remove(); err != nil {
-		t.report.find(Failed, t.staging.name, err.Error())
-	}
+	t.staging.close()
 	paths := slices.SortedFunc(maps.Keys(t.touched), deepestFirst)
 	for _, path := range paths {
 		if err := t.ctx.Err(); err != nil {
@@ -71,6 +69,10 @@ func (t *target) finish() error {
 	}
 	if err := t.syncTarget(); err != nil {
 		return err
+	}
+	if t.staging.left {
+		// Who comes next has to know of it still.
+		return t.base.Flush()
 	}
 	return t.base.Synced()
 }

@@ -264,7 +264,22 @@ func (t *target) isGone(path string) bool {
 			return false // it went away meanwhile, or could not be opened
 		}
 	}
-	return listed
+	return listed || t.wasGone(dir, name)
+}
+
+// wasGone says whether a directory of which the base knows what was in it is not
+// in its parent, as the base has that: a pass broke off before it took it away.
+func (t *target) wasGone(dir, name string) bool {
+	pieces := t.base.Pieces(dir)
+	if len(pieces) == 0 {
+		return false
+	}
+	var d tree.Brought
+	if err := t.base.Load(dir, pieces[pieces[0].Of([]byte(name), t.base.Seed)], &d); err != nil {
+		return false
+	}
+	e := d.Find([]byte(name))
+	return e == nil || !e.Source.IsDir()
 }
 
 func (t *target) loadListing(at tree.Place, l *tree.Listing) error {

@@ -13,6 +13,17 @@ import (
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
 )
 
+// fileNumber is what all names of a file on the source have in common. Two file
+// systems give the same numbers.
+type fileNumber struct {
+	mount tree.Mount
+	ino   uint64
+}
+
+func compareFiles(a, b fileNumber) int {
+	return cmp.Or(cmp.Compare(a.ino, b.ino), cmp.Compare(a.mount.ID, b.mount.ID), cmp.Compare(a.mount.Type, b.mount.Type))
+}
+
 // linkGroup is a file of the source with several names, as far as they were
 // listed. One of them leads: it is brought as any file, and the others become
 // links to it.
@@ -56,14 +67,17 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 	}
 	q.Chowned = t.chowned(source, there)
 	n.verdict = tree.Decide(q)
-	if there == nil || n.part {
+	if n.verdict.Action == tree.Leave {
+		t.report.find(Left, n.path(), "")
+	} else {
 		d.names, d.stats = append(d.names, []byte(n.name)), append(d.stats, &n.source)
 	}
 	d.changed = true
-	group := t.groups[source.Ino]
+	number := fileNumber{d.source.Mount, source.Ino}
+	group := t.groups[number]
 	if group == nil {
 		group = &linkGroup{}
-		t.groups[source.Ino] = group
+		t.groups[number] = group
 	}
 	group.names = append(group.names, n)
 }
@@ -91,7 +105,7 @@ func (t *target) leaders() error {
 	if err := t.siblings(); err != nil {
 		return err
 	}
-	for _, number := range slices.Sorted(maps.Keys(t.groups)) {
+	for _, number := range slices.SortedFunc(maps.Keys(t.groups), compareFiles) {
 		group := t.groups[number]
 		group.leader = slices.MinFunc(group.names, func(a, b *linkName) int { return cmp.Compare(a.rank(), b.rank()) })
 		if err := t.lead(group); err != nil {
@@ -101,16 +115,17 @@ func (t *target) leaders() error {
 	return nil
 }
 
-// siblings adds, to files of which the target has lost a name, the names that it
-// still has: they were not listed, for the source has not changed them.
+// siblings adds, to files of which not all names were listed, those that the
+// target has: the source has not changed them. A name may be new without a change
+// of the file, in a directory that has another name now.
 func (t *target) siblings() error {
-	lost := map[uint64]*linkGroup{}
+	short := map[fileNumber]*linkGroup{}
 	for number, group := range t.groups {
-		if slices.ContainsFunc(group.names, func(n *linkName) bool { return n.verdict.Lost }) {
-			lost[number] = group
+		if uint32(len(group.names)) < group.names[0].source.Nlink {
+			short[number] = group
 		}
 	}
-	if len(lost) == 0 {
+	if len(short) == 0 {
 		return nil
 	}
 	var d tree.Brought
@@ -121,8 +136,9 @@ func (t *target) siblings() error {
 			}
 			for i := range d.Len() {
 				e := d.Entry(i)
-				group := lost[e.Source.Ino]
-				if group == nil || !e.Source.HardLinked() {
+				group := short[fileNumber{d.Mount, e.Source.Ino}]
+				// Another file may have had the number before.
+				if group == nil || e.Source != group.names[0].source {
 					continue
 				}
 				n := &linkName{at: tree.Place{Path: path, Piece: piece}, name: string(d.Name(i)), source: e.Source, base: new(tree.Known)}
@@ -170,7 +186,6 @@ func (t *target) lead(group *linkGroup) error {
 		}
 		return nil
 	case tree.Leave:
-		t.report.find(Left, n.path(), "")
 		group.failed = true
 		return nil
 	}
@@ -179,7 +194,7 @@ func (t *target) lead(group *linkGroup) error {
 		group.failed = true
 		return nil
 	}
-	i := &item{name: n.name, verdict: n.verdict, listed: n.source, target: n.there, before: n.base, basis: -1, way: fetchWhole}
+	i := &item{name: n.name, verdict: n.verdict, listed: n.source, target: n.there, before: n.base, basis: -1, way: wayOf(&n.source)}
 	if n.verdict.Action == tree.Adopt {
 		i.verdict.Conflict, i.verdict.Likely = true, true
 	}
@@ -221,7 +236,7 @@ func (t *target) linkAll() error {
 	if t.options.Preview {
 		return nil
 	}
-	for _, number := range slices.Sorted(maps.Keys(t.groups)) {
+	for _, number := range slices.SortedFunc(maps.Keys(t.groups), compareFiles) {
 		if err := t.ctx.Err(); err != nil {
 			return err
 		}
@@ -312,7 +327,7 @@ func (t *target) settle() error {
 		}
 		for _, n := range group.names {
 			now := t.lookAt(n.at.Path, n.name)
-			if now == nil || now.Ino != leader.Ino {
+			if now == nil || now.Ino != leader.Ino || !t.seen[n.at.Path] {
 				continue
 			}
 			known := *group.known

@@ -94,7 +94,7 @@ func Run(ctx context.Context, stream io.ReadWriter, o Options) (*Report, error) 
 		listed: map[tree.Place][]byte{},
 		seen:   map[string]bool{},
 		pieces: map[string][]tree.Piece{},
-		groups: map[uint64]*linkGroup{}, led: map[uint64]bool{},
+		groups: map[fileNumber]*linkGroup{}, led: map[uint64]bool{},
 		touched: map[string]*touch{},
 		asked:   map[uint64]*batch{},
 	}
@@ -151,8 +151,8 @@ type target struct {
 	moved    map[uint64]*gone // files that went away, by number: they may be there under another name
 	goneDirs []string         // directories that the source has no more
 	removals []removal
-	groups   map[uint64]*linkGroup // files with several names, by number
-	led      map[uint64]bool       // files of the target that are a leader's, by number
+	groups   map[fileNumber]*linkGroup // files with several names
+	led      map[uint64]bool           // files of the target that are a leader's, by number
 	touchMu  sync.Mutex
 	touched  map[string]*touch // directories that were looked at
 

@@ -25,6 +25,7 @@ type staging struct {
 	mu     sync.Mutex
 	fd     int
 	opened bool
+	left   bool // something of this pass or an earlier one could not be removed
 	count  atomic.Int64
 }
 
@@ -36,6 +37,13 @@ func (s *staging) open() (int, error) {
 		return s.fd, nil
 	}
 	t := s.target
+	// A pass that comes after a kill has to know the name.
+	t.baseMu.Lock()
+	err := t.base.Flush()
+	t.baseMu.Unlock()
+	if err != nil {
+		return -1, err
+	}
 	if err := t.change.mkdir(t.root.Handle(), s.name); err != nil {
 		return -1, err
 	}
@@ -65,6 +73,7 @@ func (s *staging) remove() error {
 func (s *staging) close() {
 	if err := s.remove(); err != nil {
 		s.target.report.find(Failed, s.name, err.Error())
+		s.left = true
 	}
 }
 
@@ -78,6 +87,7 @@ func (t *target) leftovers() {
 		}
 		if err := t.removeTree(t.root.Handle(), "."+token); err != nil && !errors.Is(err, unix.ENOENT) {
 			t.report.find(Failed, "."+token, err.Error())
+			t.staging.left = true
 		}
 	}
 }

@@ -136,7 +136,8 @@ func (q *Question) ours() bool {
 	if looksSame(q.Intended, q.Target) {
 		return true
 	}
-	part := q.Target.UID == q.Maker && q.Target.Size <= q.Intended.Size
+	// What replaces something is complete.
+	part := q.Base == nil && q.Target.UID == q.Maker && q.Target.Size <= q.Intended.Size
 	switch q.Target.Kind() {
 	case unix.S_IFREG:
 		return part && q.Target.Mode&0o7777 == 0o600
