@@ -91,6 +91,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const recordHeader = 9
 
+// bufferSize is how much of the file is read or written at a time, in bytes.
+const bufferSize = 64 << 10
+
 // ErrInUse is the error of a base that another pass has open.
 var ErrInUse = errors.New("another pass is working with it")
 
@@ -129,7 +132,7 @@ func (b *Base) open() error {
 	if _, err := b.file.Seek(b.size, io.SeekStart); err != nil {
 		return err
 	}
-	b.out = bufio.NewWriterSize(b.file, 256<<10)
+	b.out = bufio.NewWriterSize(b.file, bufferSize)
 	if b.size == 0 {
 		if _, err := b.out.Write(magic); err != nil {
 			return err
@@ -173,7 +176,7 @@ func (b *Base) load() error {
 	if err != nil {
 		return err
 	}
-	in := bufio.NewReaderSize(b.file, 1<<20)
+	in := bufio.NewReaderSize(b.file, bufferSize)
 	head := make([]byte, len(magic))
 	n, err := io.ReadFull(in, head)
 	switch {

@@ -12,6 +12,8 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/wire"
 )
 
@@ -219,9 +221,8 @@ func (b *Base) write(kind byte) error {
 	return nil
 }
 
-// Intend notes that entries are about to be made in a piece of the directory at
-// path where there was nothing of their names, or nothing but what an earlier
-// pass was about to make. It is in the file when Intend returns.
+// Intend notes that entries are about to be brought in a piece of the directory at
+// path, anew or in the place of something. It is in the file when Intend returns.
 func (b *Base) Intend(path string, piece Piece, names [][]byte, stats []*Stat) error {
 	if err := b.writeIntent(path, piece, names, stats); err != nil {
 		return err
@@ -357,7 +358,7 @@ func (b *Base) rewrite() error {
 	if err != nil {
 		return err
 	}
-	next := &Base{Seed: b.Seed, path: b.path, file: file, dirs: map[string]*place{}, boot: b.boot, out: bufio.NewWriterSize(file, 256<<10)}
+	next := &Base{Seed: b.Seed, path: b.path, file: file, dirs: map[string]*place{}, boot: b.boot, out: bufio.NewWriterSize(file, bufferSize)}
 	if err := b.copyTo(next); err != nil {
 		file.Close()
 		_ = os.Remove(b.path + ".new")
@@ -441,6 +442,8 @@ func (b *Base) copyTo(next *Base) error {
 // the file.
 func (b *Base) Close() error {
 	err := b.out.Flush()
+	// A process that is being started has the handle too, for a moment.
+	_ = unix.Flock(int(b.file.Fd()), unix.LOCK_UN)
 	if closing := b.file.Close(); err == nil {
 		err = closing
 	}
