@@ -116,12 +116,20 @@ func (h *history) damaged(t *testing.T, path string, file []byte, n int) {
 	must(t, b.Close())
 }
 
+// step is how many bytes further the next one is tried.
+func step() int {
+	if testing.Short() {
+		return 7
+	}
+	return 1
+}
+
 // TestTruncatedBase ends the file at every byte: a pass was killed, or the disk was
 // full.
 func TestTruncatedBase(t *testing.T) {
 	h := newHistory(t)
 	path := filepath.Join(t.TempDir(), "base")
-	for n := range h.file {
+	for n := 0; n < len(h.file); n += step() {
 		h.damaged(t, path, h.file[:n], n)
 		if t.Failed() {
 			t.Fatalf("at %d of %d bytes", n, len(h.file))
@@ -134,7 +142,7 @@ func TestDamagedBase(t *testing.T) {
 	h := newHistory(t)
 	path := filepath.Join(t.TempDir(), "base")
 	rng := random()
-	for n := range h.file {
+	for n := 0; n < len(h.file); n += step() {
 		file := slices.Clone(h.file)
 		file[n] ^= byte(1 + rng.IntN(255))
 		if n < len(magic) {

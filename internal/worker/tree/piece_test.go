@@ -13,7 +13,7 @@ import (
 
 func TestPieceBits(t *testing.T) {
 	for _, c := range []struct{ n, before, want int }{
-		{0, -1, 0}, {piecesFrom, -1, 0}, {piecesFrom + 1, -1, 4}, {1 << 20, -1, 10}, {1 << 40, -1, maxBits},
+		{0, -1, 0}, {piecesFrom, -1, 0}, {piecesFrom + 1, -1, 4}, {1 << 20, -1, 10}, {1 << 30, -1, maxBits},
 		// It stays as it was while that is about right.
 		{0, 0, 0}, {piecesFrom, 0, 0}, {piecesFrom + 1, 0, 4},
 		{piecesFrom + 1, 4, 4}, {piecesFrom - 1, 4, 4}, {perPiece / 8 * 16, 4, 4}, {perPiece/8*16 - 1, 4, 0},
