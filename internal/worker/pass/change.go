@@ -40,11 +40,12 @@ func (c changes) do(call, name string, f func() error) error {
 	}
 }
 
-// create makes a regular file that is its maker's alone, and opens it.
+// create makes a regular file that is its maker's alone, and opens it. Its mode
+// says that it is not complete.
 func (c changes) create(dir int, name string) (fd int, err error) {
 	fd = -1
 	err = c.do("create", name, func() (err error) {
-		fd, err = unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		fd, err = unix.Openat(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, tree.PartMode)
 		return err
 	})
 	return fd, err
@@ -147,13 +148,19 @@ func (c changes) attributes(fd int, path bool, attrs []attr.Attr) error {
 	return c.do("setxattr", "", func() error { return attr.Set(fd, path, attrs) })
 }
 
-// dress gives an entry its owner, attributes, permissions and time, in the order
-// in which none undoes another; the package attr says why. have is what it has.
-// What is right is left alone: each call would give it a new time of change.
+// dress gives an entry its owner, time, attributes and permissions, in the order
+// in which none undoes another; the package attr says why. The permissions come
+// last: until then the mode says that it is not complete. What is right is left
+// alone: each call would give it a new time of change. have is what it has.
 func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.Attr) error {
 	chowned := have.UID != want.UID || have.GID != want.GID
 	if chowned {
 		if err := c.chown(fd, want.UID, want.GID); err != nil {
+			return err
+		}
+	}
+	if have.Mtime != want.Mtime {
+		if err := c.times(fd, path, want.Mtime); err != nil {
 			return err
 		}
 	}
@@ -171,14 +178,9 @@ func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.At
 		mode = now.Mode
 	}
 	if want.Kind() != unix.S_IFLNK && mode != want.Mode {
-		if err := c.chmod(fd, path, want.Mode); err != nil {
-			return err
-		}
+		return c.chmod(fd, path, want.Mode)
 	}
-	if have.Mtime == want.Mtime {
-		return nil
-	}
-	return c.times(fd, path, want.Mtime)
+	return nil
 }
 
 // maker is the user to whom what a pass makes belongs until it is complete: root,

@@ -47,6 +47,26 @@ func (t *target) decideAll() error {
 	return nil
 }
 
+// intents are what is about to be brought, or could not be: what the target has
+// there is ours.
+type intents struct {
+	names [][]byte
+	stats []*tree.Stat
+}
+
+func (n *intents) add(name []byte, stat *tree.Stat) {
+	n.names, n.stats = append(n.names, name), append(n.stats, stat)
+}
+
+func (t *target) intend(path string, piece tree.Piece, n *intents) error {
+	if len(n.names) == 0 {
+		return nil
+	}
+	t.baseMu.Lock()
+	defer t.baseMu.Unlock()
+	return t.base.Intend(path, piece, n.names, n.stats)
+}
+
 // directory is a directory, or a piece of one, that is being decided about.
 type directory struct {
 	t      *target
@@ -63,12 +83,12 @@ type directory struct {
 	intended map[string]tree.Stat
 	batch    *batch
 	size     int64 // of what the batch brings, in bytes
-	names    [][]byte
-	stats    []*tree.Stat
+	intents  intents
 	changed  bool // something in it
 
 	mu      sync.Mutex
 	next    tree.Brought // what the base is to have of it
+	open    intents      // what is still to be brought when that is noted
 	waiting int
 	decided bool
 }
@@ -121,7 +141,9 @@ func (t *target) decide(at tree.Place) error {
 			}
 		})
 	}
-	if at.Piece.Number == 0 && (d.source.Self != d.base.Source || t.wasMade(at.Path)) {
+	// Until it was finished nothing is noted of it on the target: a pass that broke
+	// off may have made it, and not more.
+	if at.Piece.Number == 0 && (d.source.Self != d.base.Source || d.base.Target == (tree.Stat{}) || t.wasMade(at.Path)) {
 		d.ask(&item{name: "", basis: -1, way: fetchWhole}, 0)
 	}
 	if err := d.merge(); err != nil {
@@ -201,7 +223,7 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 		d.linked(name, source, base)
 		return nil
 	}
-	there, err := d.look(name)
+	there, err := d.lookFor(name, source)
 	path := tree.Join(d.path, name)
 	if err != nil {
 		t.report.find(Failed, path, err.Error())
@@ -273,6 +295,22 @@ func (d *directory) look(name []byte) (*tree.Stat, error) {
 	return &stat, nil
 }
 
+// lookFor is look where the source has the given entry. Of a directory that became
+// something else it first takes away what was brought: what is left then is the
+// target's own.
+func (d *directory) lookFor(name []byte, source *tree.Stat) (*tree.Stat, error) {
+	there, err := d.look(name)
+	if err != nil || there == nil || !there.IsDir() || source == nil || source.IsDir() || d.t.options.Preview {
+		return there, err
+	}
+	cleared, err := d.t.clear(tree.Join(d.path, name))
+	if err != nil || !cleared {
+		return there, err
+	}
+	d.changed = true
+	return d.look(name)
+}
+
 // keep leaves what the base has.
 func (d *directory) keep(name []byte, base *tree.Known) {
 	if base != nil {
@@ -311,9 +349,16 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 	case there != nil && d.handle >= 0 && !t.options.Preview:
 		i.offer(d.handle)
 	}
-	i.done = func(brought *tree.Known) { d.brought(name, brought) }
+	i.done = func(brought *tree.Known) {
+		if brought == base {
+			d.mu.Lock()
+			d.open.add(name, source)
+			d.mu.Unlock()
+		}
+		d.brought(name, brought)
+	}
 	// Also of what replaces something: after a kill it is to be known as ours.
-	d.names, d.stats = append(d.names, name), append(d.stats, source)
+	d.intents.add(name, source)
 	d.ask(i, source.Size)
 }
 
@@ -362,15 +407,10 @@ func (d *directory) flush() error {
 	if t.options.Preview {
 		return d.preview()
 	}
-	if len(d.names) > 0 {
-		t.baseMu.Lock()
-		err := t.base.Intend(d.path, d.base.Piece, d.names, d.stats)
-		t.baseMu.Unlock()
-		if err != nil {
-			return err
-		}
-		d.names, d.stats = d.names[:0], d.stats[:0]
+	if err := t.intend(d.path, d.base.Piece, &d.intents); err != nil {
+		return err
 	}
+	d.intents = intents{}
 	if d.batch == nil {
 		return nil
 	}
@@ -382,7 +422,7 @@ func (d *directory) flush() error {
 // preview counts what would be asked for.
 func (d *directory) preview() error {
 	b := d.batch
-	d.batch, d.size, d.names, d.stats = nil, 0, nil, nil
+	d.batch, d.size, d.intents = nil, 0, intents{}
 	if b == nil {
 		return nil
 	}
@@ -426,8 +466,12 @@ func (d *directory) put() error {
 		d.next.Target = tree.Stat{} // until it is finished
 	}
 	t.baseMu.Lock()
-	defer t.baseMu.Unlock()
-	return t.base.Put(&d.next)
+	err := t.base.Put(&d.next)
+	t.baseMu.Unlock()
+	if err != nil {
+		return err
+	}
+	return t.intend(d.path, d.next.Piece, &d.open)
 }
 
 // makeDirectory makes a directory that is root's alone until all is in it.
@@ -440,10 +484,7 @@ func (d *directory) makeDirectory(name []byte, source *tree.Stat, base *tree.Kno
 		return
 	}
 	err := func() error {
-		t.baseMu.Lock()
-		err := t.base.Intend(d.path, d.base.Piece, [][]byte{name}, []*tree.Stat{source})
-		t.baseMu.Unlock()
-		if err != nil {
+		if err := t.intend(d.path, d.base.Piece, &intents{[][]byte{name}, []*tree.Stat{source}}); err != nil {
 			return err
 		}
 		if there != nil {
@@ -451,7 +492,7 @@ func (d *directory) makeDirectory(name []byte, source *tree.Stat, base *tree.Kno
 				return err
 			}
 		}
-		err = t.change.mkdir(d.handle, string(name))
+		err := t.change.mkdir(d.handle, string(name))
 		if errors.Is(err, unix.EEXIST) {
 			// Somebody was quicker; what he made is looked at as what it is.
 			if now, statErr := tree.StatAt(d.handle, name); statErr == nil && now.IsDir() {
@@ -490,9 +531,7 @@ func (d *directory) rename(i *item) bool {
 		return false
 	}
 	if !t.options.Preview {
-		t.baseMu.Lock()
-		err = t.base.Intend(d.path, d.base.Piece, [][]byte{[]byte(i.name)}, []*tree.Stat{&i.listed})
-		t.baseMu.Unlock()
+		err = t.intend(d.path, d.base.Piece, &intents{[][]byte{[]byte(i.name)}, []*tree.Stat{&i.listed}})
 		if err == nil {
 			err = t.change.move(from, old.name, d.handle, i.name)
 		}

@@ -274,8 +274,9 @@ func (t *target) wasGone(dir, name string) bool {
 	if len(pieces) == 0 {
 		return false
 	}
+	piece := tree.Piece{Bits: pieces[0].Bits, Number: pieces[0].Of([]byte(name), t.base.Seed)}
 	var d tree.Brought
-	if err := t.base.Load(dir, pieces[pieces[0].Of([]byte(name), t.base.Seed)], &d); err != nil {
+	if err := t.base.Load(dir, piece, &d); err != nil {
 		return false
 	}
 	e := d.Find([]byte(name))

@@ -41,7 +41,6 @@ type linkName struct {
 	base    *tree.Known
 	there   *tree.Stat
 	verdict tree.Verdict
-	part    bool // what is there is what a pass that broke off has left
 }
 
 func (n *linkName) path() string { return tree.Join(n.at.Path, n.name) }
@@ -50,7 +49,7 @@ func (n *linkName) path() string { return tree.Join(n.at.Path, n.name) }
 func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 	t := d.t
 	d.keep(name, base)
-	there, err := d.look(name)
+	there, err := d.lookFor(name, source)
 	if err != nil {
 		t.report.find(Failed, tree.Join(d.path, name), err.Error())
 		return
@@ -63,14 +62,13 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker()}
 	if intended, ok := d.intended[n.name]; ok {
 		q.Intended = &intended
-		n.part = true
 	}
 	q.Chowned = t.chowned(source, there)
 	n.verdict = tree.Decide(q)
 	if n.verdict.Action == tree.Leave {
 		t.report.find(Left, n.path(), "")
 	} else {
-		d.names, d.stats = append(d.names, []byte(n.name)), append(d.stats, &n.source)
+		d.open.add([]byte(n.name), &n.source)
 	}
 	d.changed = true
 	number := fileNumber{d.source.Mount, source.Ino}
@@ -296,9 +294,6 @@ func (t *target) linkTo(leader, n *linkName) error {
 		return errors.Join(errors.New("the file was replaced while it was linked"), err)
 	}
 	i := &item{name: n.name, verdict: n.verdict, target: n.there, before: n.base}
-	if n.part && n.base == nil {
-		i.verdict.Conflict = false
-	}
 	if err := t.place(n.at.Path, to, i, staged, name); err != nil {
 		_ = t.change.unlink(staged, name)
 		return err
@@ -374,5 +369,22 @@ func (t *target) replace(at tree.Place, names map[string]*tree.Known) error {
 		}
 	}
 	next.Sort()
-	return t.base.Put(&next)
+	intended, err := t.base.Intended(at.Path)
+	if err != nil {
+		return err
+	}
+	if err := t.base.Put(&next); err != nil {
+		return err
+	}
+	// What could not be brought still is what it was.
+	var left intents
+	for name, stat := range intended {
+		if _, ok := names[name]; !ok && at.Piece.Of([]byte(name), t.base.Seed) == at.Piece.Number {
+			left.add([]byte(name), &stat)
+		}
+	}
+	if len(left.names) == 0 {
+		return nil
+	}
+	return t.base.Intend(at.Path, at.Piece, left.names, left.stats)
 }

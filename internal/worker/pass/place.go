@@ -30,23 +30,16 @@ func (t *target) chowned(source, there *tree.Stat) bool {
 	return want.UID != there.UID || want.GID != there.GID
 }
 
-// dress gives the new file its attributes, its time last: what breaks off before
-// is known by it.
+// dress gives the new file its attributes.
 func (w *writer) dress(in *incoming) error {
 	want := w.target.wanted(&in.stat)
-	have := tree.Stat{Mode: unix.S_IFREG | 0o600, UID: maker(), GID: in.group(), Mtime: ^want.Mtime} // that of now
+	have := tree.Stat{Mode: unix.S_IFREG | tree.PartMode, UID: maker(), GID: noGroup, Mtime: ^want.Mtime} // that of now
 	return w.target.change.dress(in.fd, false, &have, &want, in.attrs)
 }
 
-// group of a file that was just made. In a directory with set-group-ID it is the
-// directory's.
-func (in *incoming) group() uint32 {
-	stat, err := tree.Fstat(in.fd)
-	if err != nil {
-		return ^uint32(0)
-	}
-	return stat.GID
-}
+// noGroup is no number of a group. Whose group a new file gets depends on its
+// directory and on how its file system is mounted.
+const noGroup = ^uint32(0)
 
 // create makes a file in the staging directory.
 func (s *staging) create() (int, string, error) {
@@ -94,10 +87,10 @@ func (t *target) place(path string, dir int, i *item, from int, staged string) e
 // errOwn is for what is not replaced because it is the new host's own.
 var errOwn = errors.New("it is the new host's own, and on_conflict is \"fail\"")
 
-// part says whether what is in the place is what a pass that broke off has left
-// of the very file: nobody needs it.
+// part says whether what is in the place is a part of the file that a pass which
+// broke off has left: nobody needs it.
 func (i *item) part() bool {
-	return i.target != nil && !i.verdict.Conflict && i.before == nil
+	return i.target != nil && i.before == nil && i.target.IsRegular() && i.target.Mode&0o7777 == tree.PartMode
 }
 
 // moveOver moves a staged entry. Where something else is mounted in the target,
@@ -238,7 +231,7 @@ func (w *writer) sameAs(b *batch, in *incoming, hash [delta.HashSize]byte) (bool
 	if err != nil {
 		return false, err
 	}
-	fd, stat, _, err := open(dir, in.item.name)
+	fd, stat, _, err := open(dir, in.item.name, false)
 	if err != nil {
 		return false, nil // it is brought then
 	}
@@ -246,10 +239,11 @@ func (w *writer) sameAs(b *batch, in *incoming, hash [delta.HashSize]byte) (bool
 	if stat.Ino != in.item.target.Ino || stat.Size != in.stat.Size || !stat.IsRegular() {
 		return false, nil
 	}
-	buffer := framePool.Get().(*[]byte)
-	defer framePool.Put(buffer)
+	if w.buffer == nil {
+		w.buffer = make([]byte, readSize)
+	}
 	own := w.newHash()
-	_, err = io.CopyBuffer(struct{ io.Writer }{own}, struct{ io.Reader }{&basisReader{fd: fd}}, (*buffer)[:256<<10])
+	_, err = io.CopyBuffer(struct{ io.Writer }{own}, struct{ io.Reader }{&basisReader{fd: fd}}, w.buffer)
 	if w.sum(own) != hash || err != nil {
 		return false, nil // it is brought then
 	}
@@ -275,7 +269,7 @@ func (w *writer) alone(b *batch, in *incoming, from int, was *tree.Stat, hash [d
 	in.hash = w.newHash()
 	buffer := framePool.Get().(*[]byte)
 	defer framePool.Put(buffer)
-	_, err = io.CopyBuffer(&output{w: w, in: in}, struct{ io.Reader }{&basisReader{fd: from}}, (*buffer)[:256<<10])
+	_, err = io.CopyBuffer(&output{w: w, in: in}, struct{ io.Reader }{&basisReader{fd: from}}, w.buffer)
 	copied := w.sum(in.hash)
 	in.hash = nil
 	if err == nil && copied == hash {

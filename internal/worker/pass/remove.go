@@ -48,6 +48,22 @@ func (t *target) remove() error {
 	return nil
 }
 
+// clear takes away a directory that the source has no more, with those in it, as
+// far as they were brought. It says whether there was something to do.
+func (t *target) clear(path string) (bool, error) {
+	if t.options.Delete == None || !slices.Contains(t.goneDirs, path) {
+		return false, nil
+	}
+	for _, gone := range slices.Backward(t.goneDirs) {
+		if gone == path || strings.HasPrefix(gone, path+"/") {
+			if err := t.removeDirectory(gone); err != nil {
+				return true, err
+			}
+		}
+	}
+	return true, nil
+}
+
 // removeFrom takes entries of one directory away.
 func (t *target) removeFrom(at tree.Place, removals []removal) error {
 	if t.options.Preview {
@@ -148,24 +164,30 @@ func (t *target) removeDirectory(path string) error {
 func (t *target) removeKnown(dir int, path string) (whole bool, err error) {
 	whole = true
 	var d tree.Brought
-	for _, piece := range t.base.Pieces(path) {
+	t.baseMu.Lock()
+	pieces, unsure := t.base.Pieces(path), t.base.Unsure(path)
+	intended, err := t.base.Intended(path)
+	t.baseMu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	for _, piece := range pieces {
 		if err := t.load(path, piece, &d); err != nil {
 			return false, err
 		}
 		for i := range d.Len() {
 			e := d.Entry(i)
 			if !e.Source.IsDir() {
-				whole = t.removeGone(dir, path, string(d.Name(i)), tree.Question{Base: e}) && whole
+				whole = t.removeGone(dir, path, string(d.Name(i)), tree.Question{Base: e, Unsure: unsure}) && whole
 			}
 		}
 	}
-	intended, err := t.base.Intended(path)
 	for name, stat := range intended {
 		if !stat.IsDir() {
-			whole = t.removeGone(dir, path, name, tree.Question{Intended: &stat}) && whole
+			whole = t.removeGone(dir, path, name, tree.Question{Intended: &stat, Unsure: unsure}) && whole
 		}
 	}
-	return whole, err
+	return whole, nil
 }
 
 // removeGone takes an entry away that the source has no more, if it is as it was
@@ -175,7 +197,7 @@ func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
 	if err != nil {
 		return errors.Is(err, unix.ENOENT)
 	}
-	q.Target, q.Maker, q.Unsure = &now, maker(), t.base.Unsure(path)
+	q.Target, q.Maker = &now, maker()
 	switch tree.Decide(q).Action {
 	case tree.Remove:
 		return t.takeEntry(dir, path, name, &now)

@@ -46,6 +46,10 @@ type Question struct {
 	Maker uint32
 }
 
+// PartMode is the mode of a file of which not all is there yet. Nobody else makes
+// files with it.
+const PartMode = 0o1600
+
 // Decide says what to do. Of directories it says whether one is to be made, kept
 // or taken away; what is in it is asked for by itself.
 func Decide(q Question) Verdict {
@@ -124,27 +128,19 @@ func (q *Question) directory() Verdict {
 }
 
 // ours says whether what the target has is what a pass that broke off has made:
-// complete, or the part that it had written. Such a part still belongs to the
-// maker alone, who writes to no file of that kind otherwise.
+// complete, or the part of a file that it had written. The disk of a host that lost
+// its power may have such a part and not the intent.
 func (q *Question) ours() bool {
 	if q.Unsure && q.Base != nil && q.Target.IsRegular() && q.Base.Target.Ino == q.Target.Ino && q.Target.Size <= q.Base.Target.Size {
 		return true
 	}
-	if q.Intended == nil || q.Intended.Kind() != q.Target.Kind() {
+	if q.Base == nil && q.Intended == nil {
 		return false
 	}
-	if looksSame(q.Intended, q.Target) {
+	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode {
 		return true
 	}
-	// What replaces something is complete.
-	part := q.Base == nil && q.Target.UID == q.Maker && q.Target.Size <= q.Intended.Size
-	switch q.Target.Kind() {
-	case unix.S_IFREG:
-		return part && q.Target.Mode&0o7777 == 0o600
-	case unix.S_IFLNK, unix.S_IFIFO, unix.S_IFSOCK:
-		return part
-	}
-	return false
+	return q.Intended != nil && q.Intended.Kind() == q.Target.Kind() && looksSame(q.Intended, q.Target)
 }
 
 // looksSame is rsync's quick check: kind, size and time of modification, and of

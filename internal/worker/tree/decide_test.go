@@ -19,7 +19,7 @@ var (
 	newer     = with(there, func(s *Stat) { s.Size, s.Mtime, s.Ctime = 80, 9200, 9201 })
 	older     = with(there, func(s *Stat) { s.Ino, s.Size, s.Mtime, s.Ctime = 72, 90, 4000, 9300 })
 	foreign   = with(there, func(s *Stat) { s.Ino, s.Size, s.Mtime, s.Ctime = 73, 7, 4000, 4001 })
-	half      = Stat{Mode: unix.S_IFREG | 0o600, Nlink: 1, Ino: 74, Size: 60, Mtime: 8000, Ctime: 8000}
+	half      = Stat{Mode: unix.S_IFREG | PartMode, Nlink: 1, Ino: 74, Size: 60, Mtime: 8000, Ctime: 8000}
 	dir       = Stat{Mode: unix.S_IFDIR | 0o755, Ino: 2, Mtime: 5000, Ctime: 5001}
 	dirThere  = Stat{Mode: unix.S_IFDIR | 0o700, Ino: 75, Mtime: 9000, Ctime: 9000}
 	link      = Stat{Mode: unix.S_IFLNK | 0o777, UID: 1000, GID: 1000, Nlink: 1, Ino: 3, Size: 10, Mtime: 5000, Ctime: 5001}
@@ -150,14 +150,14 @@ func TestDecide(t *testing.T) {
 		{"intended, complete, gone", Question{Intended: &file, Target: &there}, removes},
 		{"intended, the target's own", Question{Source: &file, Intended: &file, Target: &foreign}, against},
 		{"intended, the target's own, gone", Question{Intended: &file, Target: &foreign}, nothing},
-		{"intended, too long for a part", Question{Source: &file, Intended: &file, Target: new(with(half, func(s *Stat) { s.Size = 101 }))}, against},
-		{"intended, another user's", Question{Source: &file, Intended: &file, Target: new(with(half, func(s *Stat) { s.UID = 1000 }))}, against},
+		{"intended, partial, longer than intended", Question{Source: &file, Intended: &file, Target: new(with(half, func(s *Stat) { s.Size = 101 }))}, brings},
+		{"intended, partial, with its owner", Question{Source: &file, Intended: &file, Target: new(with(half, func(s *Stat) { s.UID = 1000 }))}, brings},
 		{"intended, open to others", Question{Source: &file, Intended: &file, Target: new(with(half, func(s *Stat) { s.Mode = unix.S_IFREG | 0o644 }))}, against},
 		{"intended, of another kind", Question{Source: &file, Intended: &file, Target: &ownLink}, against},
 		{"intended, partial, of another maker", Question{Source: &file, Intended: &file, Target: new(with(half, func(s *Stat) { s.UID = 1000 })), Maker: 1000}, brings},
 		{"intended anew, complete", Question{Source: &edited, Base: base(file, there), Intended: &edited, Target: new(with(edited, func(s *Stat) { s.Ino = 80 }))}, likely},
-		{"intended anew, like a part", Question{Source: &edited, Base: base(file, there), Intended: &edited, Target: &half}, against},
-		{"intended link, made", Question{Source: &link, Intended: &link, Target: new(with(linkThere, func(s *Stat) { s.UID, s.Mtime = 0, 8000 }))}, brings},
+		{"intended anew, partial", Question{Source: &edited, Base: base(file, there), Intended: &edited, Target: &half}, brings},
+		{"intended link, made", Question{Source: &link, Intended: &link, Target: new(with(linkThere, func(s *Stat) { s.UID, s.Mtime = 0, 8000 }))}, compare},
 		{"intended link, the target's own", Question{Source: &link, Intended: &link, Target: &ownLink}, compare},
 		{"intended fifo, made", Question{Source: &fifo, Intended: &fifo, Target: &fifoHalf}, likely},
 		{"intended device, made", Question{Source: &device, Intended: &device, Target: &devThere}, likely},
