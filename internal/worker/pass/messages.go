@@ -40,6 +40,10 @@ const (
 	saysEnd
 )
 
+// maxExcludes is how many patterns a pass may have: each takes far more memory
+// than it has bytes.
+const maxExcludes = 16 << 10
+
 // hello begins the talk in either direction.
 type hello struct {
 	Version uint64
@@ -68,7 +72,12 @@ func (h *hello) read(r *wire.Reader) {
 	if seed := r.Raw(8); seed != nil {
 		h.Seed = binary.LittleEndian.Uint64(seed)
 	}
-	for range r.Count(1) {
+	n := r.Count(1)
+	if n > maxExcludes {
+		r.Fail("%d patterns", n)
+		return
+	}
+	for range n {
 		h.Excludes = append(h.Excludes, r.Text())
 	}
 	h.Now = r.Int()
