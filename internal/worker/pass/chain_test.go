@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -185,8 +186,9 @@ func (c *chain) changeTarget(n int, gentle bool) {
 	maps.DeleteFunc(c.own, func(path, _ string) bool { return after[path] == nil })
 }
 
-// served runs a pass whose streams can be cut.
-func (c *chain) served(ctx context.Context, cut func(near, far net.Conn) (net.Conn, net.Conn)) (*Report, error) {
+// talk makes a pass over a stream that can be cut, with an old host whose clock
+// is ahead.
+func (w *two) talk(ctx context.Context, ahead time.Duration, readers int, cut func(near, far net.Conn) (net.Conn, net.Conn)) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	near, far := net.Pipe()
@@ -196,20 +198,24 @@ func (c *chain) served(ctx context.Context, cut func(near, far net.Conn) (net.Co
 	served := make(chan error, 1)
 	go func() {
 		served <- Serve(ctx, far, Served{
-			Paths: []string{c.source}, Names: sameOwners{}, Readers: c.readers,
-			clock: func() time.Time { return time.Now().Add(c.ahead) },
+			Paths: []string{w.source}, Names: sameOwners{}, Readers: readers,
+			clock: func() time.Time { return time.Now().Add(ahead) },
 		})
 		far.Close()
 	}()
-	report, err := Run(ctx, near, c.options)
+	report, err := Run(ctx, near, w.options)
 	near.Close()
 	if serving := <-served; err == nil && serving != nil {
 		err = fmt.Errorf("the source: %w", serving)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		c.t.Errorf("the pass hangs: %v", err)
+		w.t.Errorf("the pass hangs: %v", err)
 	}
 	return report, err
+}
+
+func (c *chain) served(ctx context.Context, cut func(near, far net.Conn) (net.Conn, net.Conn)) (*Report, error) {
+	return c.talk(ctx, c.ahead, c.readers, cut)
 }
 
 // broken is a pass that breaks off.
@@ -356,6 +362,9 @@ func (c *chain) quiet(last bool) {
 	source := list(c.t, c.source, c.skip)
 	before := list(c.t, c.two.target, nil)
 	outside := c.outside()
+	if c.r.IntN(6) == 0 {
+		c.preview(before)
+	}
 	report, err := c.served(context.Background(), nil)
 	c.note("pass: %s, error %v", tell(report), err)
 	after := list(c.t, c.two.target, nil)
@@ -386,9 +395,37 @@ func (c *chain) quiet(last bool) {
 	}
 }
 
+// preview is a pass that changes nothing, and leaves all to the next one.
+func (c *chain) preview(before listing) {
+	c.options.Preview = true
+	report, err := c.served(context.Background(), nil)
+	c.options.Preview = false
+	c.note("preview: %s, error %v", tell(report), err)
+	if err != nil {
+		c.t.Errorf("the preview failed: %v", err)
+	}
+	for _, difference := range unchanged(before, list(c.t, c.two.target, nil), false) {
+		c.t.Errorf("the preview: %s", difference)
+	}
+}
+
 // again makes a pass that has nothing to do.
 func (c *chain) again(before listing) {
+	var mu sync.Mutex
+	var calls []string
+	c.options.Fail = func(call, name string) error {
+		if call != "setxattr" && call != "syncfs" { // that looks first whether it has to
+			mu.Lock()
+			defer mu.Unlock()
+			calls = append(calls, fmt.Sprintf("%s %q", call, name))
+		}
+		return nil
+	}
 	report, err := c.served(context.Background(), nil)
+	c.options.Fail = nil
+	if len(calls) > 0 {
+		c.t.Errorf("a pass without changes changes something: %q", calls)
+	}
 	c.note("another pass: %s, error %v", tell(report), err)
 	if err != nil {
 		c.t.Errorf("a pass without changes failed: %v", err)

@@ -26,8 +26,8 @@ type changer struct {
 	history *[]string
 }
 
-// names are few, so that one often comes again.
-var names = []string{
+// someNames are few, so that one often comes again.
+var someNames = []string{
 	"a", "b", "c", "d e", "-f", "new\nline", "\xff\xfe", "é", ".hidden", "*", "[a]", strings.Repeat("x", 255),
 	"f1", "f2", "f3", "f4", "f5", "f6", "cur", "new", "tmp", " ", "\\", "mail:2,S", "mail:2,",
 }
@@ -79,7 +79,7 @@ func (c *changer) inner() string {
 // free is a path where there is nothing.
 func (c *changer) free(dir string) string {
 	for range 20 {
-		path := filepath.Join(dir, names[c.r.IntN(len(names))])
+		path := filepath.Join(dir, someNames[c.r.IntN(len(someNames))])
 		if len(path) > 3500 || strings.Count(path, "/") > strings.Count(c.root, "/")+6 {
 			dir = c.root
 			continue

@@ -3,9 +3,12 @@
 package pass
 
 import (
+	"bytes"
+	"encoding/binary"
 	"maps"
 	"slices"
 
+	"github.com/zeebo/xxh3"
 	"golang.org/x/sys/unix"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/attr"
@@ -53,7 +56,9 @@ func (t *target) finish() error {
 	if err := t.settle(); err != nil {
 		return err
 	}
-	t.touch("", func(touched *touch) { touched.changed = true }) // the staging directory was in it
+	if t.staging.opened {
+		t.touch("", func(touched *touch) { touched.changed = true })
+	}
 	t.staging.close()
 	paths := slices.SortedFunc(maps.Keys(t.touched), deepestFirst)
 	for _, path := range paths {
@@ -101,10 +106,68 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 	if err != nil {
 		return err
 	}
-	if !touched.dress && !touched.made && !touched.changed && now != touched.before {
-		return nil // somebody has changed something since it was looked at
+	// Where it is not as it was when its names were looked at, the pass may not have
+	// been the only one who has changed something.
+	if have != touched.before || touched.made || touched.changed {
+		all, err := t.hasBrought(path, dir)
+		if err != nil || !all {
+			return err
+		}
+		if last, err := tree.Fstat(dir); err != nil || last != now {
+			return err
+		}
 	}
 	return t.base.Seal(path, now)
+}
+
+// hasBrought says whether the names in an open directory, with their numbers, are
+// those that the base has. Where somebody has added one they are looked at again.
+func (t *target) hasBrought(path string, dir int) (bool, error) {
+	var brought, there names
+	t.baseMu.Lock()
+	pieces := t.base.Pieces(path)
+	t.baseMu.Unlock()
+	var d tree.Brought
+	for _, piece := range pieces {
+		if err := t.load(path, piece, &d); err != nil {
+			return false, err
+		}
+		for i := range d.Len() {
+			brought.add(d.Name(i), d.Entry(i).Target.Ino)
+		}
+	}
+	buffer := make([]byte, 32<<10)
+	if _, err := unix.Seek(dir, 0, unix.SEEK_SET); err != nil {
+		return false, err
+	}
+	for {
+		n, err := unix.ReadDirent(dir, buffer)
+		if err != nil || n == 0 {
+			return err == nil && brought == there, err
+		}
+		for record := buffer[:n]; len(record) > 0; record = record[binary.NativeEndian.Uint16(record[16:]):] {
+			// As in getdents64(2): number, offset, length, kind, and the name.
+			name, _, _ := bytes.Cut(record[19:], []byte{0})
+			number := binary.NativeEndian.Uint64(record)
+			if record[18] == unix.DT_DIR {
+				number = 0
+			}
+			if string(name) != "." && string(name) != ".." {
+				there.add(name, number)
+			}
+		}
+	}
+}
+
+// names is a sum over names with the numbers of what they are of, in any order.
+type names struct {
+	count int
+	sum   uint64
+}
+
+func (n *names) add(name []byte, number uint64) {
+	n.count++
+	n.sum += xxh3.HashSeed(name, number)
 }
 
 // finishTime sets the time of a directory in which something was changed, which

@@ -170,6 +170,7 @@ func (t *target) survey() error {
 		if !t.seen[path] {
 			if !below(path, unmounted) && t.isGone(path) {
 				t.goneDirs = append(t.goneDirs, path)
+				t.gone[path] = true
 				if err := t.goneDirectory(path, &d); err != nil {
 					return err
 				}
@@ -202,17 +203,25 @@ func (t *target) survey() error {
 // brokenOff adds directories that a pass has made, or was about to make, when it
 // broke off, and that the source has no more.
 func (t *target) brokenOff() error {
-	for _, path := range t.base.Broken() {
-		if len(t.base.Pieces(path)) == 0 && path != "" && !t.seen[path] && t.wentAway(path) {
-			t.goneDirs = append(t.goneDirs, path)
+	add := func(path string) {
+		if t.seen[path] || below(path, t.unmounted) || !t.isGone(path) {
+			return
 		}
+		// What is above was made as well, and may not have been noted.
+		for ; !t.seen[path]; path, _ = tree.Split(path) {
+			t.goneDirs = append(t.goneDirs, path)
+			t.gone[path] = true
+		}
+	}
+	for _, path := range t.base.Broken() {
+		add(path)
 		intended, err := t.base.Intended(path)
 		if err != nil {
 			return err
 		}
 		for name, stat := range intended {
-			if child := tree.Join(path, name); stat.IsDir() && !t.seen[child] && t.wentAway(child) {
-				t.goneDirs = append(t.goneDirs, child)
+			if stat.IsDir() {
+				add(tree.Join(path, name))
 			}
 		}
 	}
@@ -221,31 +230,18 @@ func (t *target) brokenOff() error {
 	return nil
 }
 
-// wentAway is isGone for a directory that the base does not know: where its
-// parent is as the base has it, it is not there.
-func (t *target) wentAway(path string) bool {
-	dir, name := tree.Split(path)
-	if !t.seen[dir] {
-		return slices.Contains(t.goneDirs, dir)
-	}
-	for _, piece := range t.pieces[dir] {
-		if piece.Of([]byte(name), t.base.Seed) == piece.Number {
-			return t.isGone(path)
-		}
-	}
-	return len(t.base.Pieces(dir)) > 0
-}
-
-// isGone says whether a directory that was not listed is there no more: its
-// parent says so, and the parent was read whole.
+// isGone says whether a directory that was not listed is there no more: the
+// nearest one above that was listed says so, and was read whole.
 func (t *target) isGone(path string) bool {
+	dir, name := tree.Split(path)
+	for !t.seen[dir] {
+		if t.gone[dir] {
+			return true
+		}
+		dir, name = tree.Split(dir)
+	}
 	if path == "" {
 		return false
-	}
-	dir, name := tree.Split(path)
-	if !t.seen[dir] {
-		_, found := slices.BinarySearch(t.goneDirs, dir)
-		return found
 	}
 	var l tree.Listing
 	listed := false

@@ -59,7 +59,7 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 		known := *base
 		n.base = &known
 	}
-	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker()}
+	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse}
 	if intended, ok := d.intended[n.name]; ok {
 		q.Intended = &intended
 	}
@@ -187,8 +187,7 @@ func (t *target) lead(group *linkGroup) error {
 		group.failed = true
 		return nil
 	}
-	if n.verdict.Conflict && !n.verdict.Likely && t.options.OnConflict == "fail" {
-		t.report.find(Refused, n.path(), "")
+	if t.refuses(n.path(), &n.source, n.there, n.verdict) {
 		group.failed = true
 		return nil
 	}
@@ -276,8 +275,9 @@ func (t *target) linkTo(leader, n *linkName) error {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
-	if err == nil && n.verdict.Conflict && t.options.OnConflict == "fail" {
-		t.report.find(Refused, n.path(), "")
+	verdict := n.verdict
+	verdict.Likely = false // it is another file, whatever is in it
+	if err == nil && t.refuses(n.path(), &n.source, &now, verdict) {
 		return nil
 	}
 	staged, stagedErr := t.staging.open()

@@ -218,13 +218,13 @@ func sameTree(source, target listing) (all []string) {
 
 // unchanged says what was changed between two listings of one tree, also for a
 // moment. The root's own times do not count, nor, where files may have names
-// elsewhere, that one of these came or went.
+// elsewhere, what but the content was changed of those.
 func unchanged(before, after listing, shared bool) (all []string) {
 	for path, b := range before {
 		switch a := after[path]; {
 		case a == nil:
 			all = append(all, fmt.Sprintf("%q is gone", path))
-		case path != "" && (a.ino != b.ino || a.ctime != b.ctime) && !(shared && b.nlink > 1 && b.differs(a) == ""):
+		case path != "" && (a.ino != b.ino || a.ctime != b.ctime) && !(shared && b.nlink > 1 && b.own() == a.own()):
 			all = append(all, fmt.Sprintf("%q was changed: %s", path, b.differs(a)))
 		}
 	}

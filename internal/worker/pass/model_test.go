@@ -229,7 +229,7 @@ func (m *model) expectGone(p string) (outcome, Finding) {
 		return absent, none
 	}
 	if d.isDir() {
-		if (known || !m.sure) && !m.torn && !m.holds(p) {
+		if (known || !m.sure) && !m.torn && !m.adopted[p] && !m.holds(p) {
 			if isOwn || m.loose[p] {
 				return anything, ""
 			}
@@ -278,6 +278,11 @@ func (m *model) remember() {
 			}
 		case known:
 			base[p] = old
+		}
+	}
+	for p := range m.after {
+		if m.torn && m.source[p] == nil {
+			m.adopted[p] = true // the product may have forgotten it
 		}
 	}
 	m.base, m.sure, m.torn = base, true, false

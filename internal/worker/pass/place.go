@@ -84,6 +84,19 @@ func (t *target) place(path string, dir int, i *item, from int, staged string) e
 	return t.moveOver(from, staged, dir, i.name)
 }
 
+// refuses says whether what is in a place stays there, and why in the report.
+func (t *target) refuses(path string, source, there *tree.Stat, v tree.Verdict) bool {
+	switch {
+	case v.Conflict && !v.Likely && t.options.OnConflict == "fail":
+		t.report.find(Refused, path, "")
+	case there != nil && there.IsDir() && !source.IsDir() && t.options.Delete != ToTrash:
+		t.report.find(Failed, path, "there is a directory in its place, and no trash to move it to")
+	default:
+		return false
+	}
+	return true
+}
+
 // errOwn is for what is not replaced because it is the new host's own.
 var errOwn = errors.New("it is the new host's own, and on_conflict is \"fail\"")
 
@@ -134,6 +147,9 @@ func (w *writer) link(b *batch, in *incoming, to string) error {
 			return err
 		}
 	}
+	if in.item.target != nil && in.item.verdict.Conflict && w.target.options.OnConflict == "fail" {
+		return errOwn
+	}
 	return w.byName(b, in, func(dir int, name string) error { return w.target.change.symlink(dir, name, to) })
 }
 
@@ -162,6 +178,9 @@ func (w *writer) special(b *batch, in *incoming) error {
 	case unix.S_IFDIR:
 		if in.item.name != "" {
 			return tree.ErrSwapped
+		}
+		if in.stat.Ino != in.item.listed.Ino {
+			return tree.ErrSwapped // another directory has its place now
 		}
 		w.target.touch(b.dir, func(t *touch) { t.stat, t.attrs, t.dress = in.stat, in.attrs, true })
 		return nil

@@ -51,7 +51,7 @@ func (t *target) remove() error {
 // clear takes away a directory that the source has no more, with those in it, as
 // far as they were brought. It says whether there was something to do.
 func (t *target) clear(path string) (bool, error) {
-	if t.options.Delete == None || !slices.Contains(t.goneDirs, path) {
+	if t.options.Delete == None || !t.gone[path] {
 		return false, nil
 	}
 	for _, gone := range slices.Backward(t.goneDirs) {
@@ -126,8 +126,10 @@ func (t *target) removeDirectory(path string) error {
 	if tree.Gone(err) {
 		return t.forget(path)
 	}
+	parent, name := tree.Split(path)
 	if err != nil {
 		t.report.find(Failed, path, err.Error())
+		t.unfinished[parent] = true
 		return nil
 	}
 	whole, err := t.removeKnown(dir, path)
@@ -135,10 +137,15 @@ func (t *target) removeDirectory(path string) error {
 	if err != nil {
 		return err
 	}
-	parent, name := tree.Split(path)
+	if !whole || t.unfinished[path] {
+		// The base has to know of those above, too, for the next pass.
+		t.unfinished[parent] = true
+		return nil
+	}
 	up, err := t.root.OpenDir(parent)
 	if err != nil {
 		t.report.find(Failed, path, err.Error())
+		t.unfinished[parent] = true
 		return nil
 	}
 	defer unix.Close(up)
@@ -151,9 +158,7 @@ func (t *target) removeDirectory(path string) error {
 	case errors.Is(err, unix.ENOENT):
 	default:
 		t.report.find(Failed, path, err.Error())
-		whole = false
-	}
-	if !whole {
+		t.unfinished[parent] = true
 		return nil
 	}
 	return t.forget(path)
@@ -197,7 +202,7 @@ func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
 	if err != nil {
 		return errors.Is(err, unix.ENOENT)
 	}
-	q.Target, q.Maker = &now, maker()
+	q.Target = &now
 	switch tree.Decide(q).Action {
 	case tree.Remove:
 		return t.takeEntry(dir, path, name, &now)

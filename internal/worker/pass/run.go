@@ -95,8 +95,8 @@ func Run(ctx context.Context, stream io.ReadWriter, o Options) (*Report, error) 
 		seen:   map[string]bool{},
 		pieces: map[string][]tree.Piece{},
 		groups: map[fileNumber]*linkGroup{}, led: map[uint64]bool{},
-		touched: map[string]*touch{},
-		asked:   map[uint64]*batch{},
+		touched: map[string]*touch{}, unfinished: map[string]bool{}, gone: map[string]bool{},
+		asked: map[uint64]*batch{},
 	}
 	t.quiet = sync.NewCond(&t.mu)
 	err := t.run()
@@ -148,13 +148,15 @@ type target struct {
 	owners owned
 
 	// What is to be done in the end.
-	moved    map[uint64]*gone // files that went away, by number: they may be there under another name
-	goneDirs []string         // directories that the source has no more
-	removals []removal
-	groups   map[fileNumber]*linkGroup // files with several names
-	led      map[uint64]bool           // files of the target that are a leader's, by number
-	touchMu  sync.Mutex
-	touched  map[string]*touch // directories that were looked at
+	moved      map[uint64]*gone // files that went away, by number: they may be there under another name
+	goneDirs   []string         // directories that the source has no more
+	gone       map[string]bool  // the same
+	removals   []removal
+	unfinished map[string]bool           // directories that stay known, for not all in them could be taken away
+	groups     map[fileNumber]*linkGroup // files with several names
+	led        map[uint64]bool           // files of the target that are a leader's, by number
+	touchMu    sync.Mutex
+	touched    map[string]*touch // directories that were looked at
 
 	// What was asked for and has not come.
 	mu        sync.Mutex

@@ -331,6 +331,8 @@ func (w *writer) end(b *batch, in *incoming, hash [delta.HashSize]byte, changed 
 		switch {
 		case err != nil && in.err == nil:
 			in.err = err
+		case !same && in.err == nil && i.verdict.Conflict && t.options.OnConflict == "fail":
+			in.err = errOwn
 		case !same && in.err == nil:
 			b.file = nil
 			w.again(b, i)
