@@ -50,7 +50,7 @@ var layers = []layer{
 	{name: "bench", packages: []string{"lab/bench"}, mayImport: []string{"lab"}},
 	{name: "demo", packages: []string{"lab/demo"}, mayImport: []string{"lab", "mechanism"}},
 	{name: "pace", packages: []string{"pace"}},
-	{name: "tools", packages: []string{"tools"}, mayImport: []string{"pace"}},
+	{name: "tools", packages: []string{"tools"}, mayImport: []string{"pace", "worker"}},
 }
 
 // testsMayImport is what tests of any layer import beside what their package may.
