@@ -64,9 +64,6 @@ type chain struct {
 	targetChanges  bool
 	readers        int
 	ahead          time.Duration // of the old host's clock
-	before         int           // lines of history that were said already
-	elsewhere      listing
-	last           listing // the target after the last pass
 	own            map[string]string
 	said           map[string]bool // paths of the target's own that a pass said that it replaces
 	adopted, loose map[string]bool
@@ -74,6 +71,8 @@ type chain struct {
 	base           map[string]pair
 	sure           bool // base is what the chain has brought
 	torn           bool // the product's base may have lost something since that was so
+	everTorn       bool
+	unseen         bool // there may be something that a pass finds only when it looks closer
 }
 
 // pair is an entry as it was on both hosts after it was brought.
@@ -387,10 +386,10 @@ func (c *chain) quiet(last bool) {
 	if c.t.Failed() {
 		return
 	}
-	if c.r.IntN(3) == 0 || last {
+	if (c.r.IntN(3) == 0 || last) && !c.unseen {
 		c.again(after)
 	}
-	if !c.targetChanges && c.options.Delete != None && (last || c.r.IntN(5) == 0) && len(c.options.Excludes) == 0 && !c.t.Failed() {
+	if !c.targetChanges && !c.everTorn && c.options.Delete != None && (last || c.r.IntN(5) == 0) && len(c.options.Excludes) == 0 && !c.t.Failed() {
 		c.mustBeSame()
 	}
 }
@@ -446,7 +445,9 @@ func (c *chain) again(before listing) {
 
 // outside lists what is beside source, target and state.
 func (c *chain) outside() listing {
-	return list(c.t, filepath.Dir(c.source), func(path string, _ bool) bool { return path == "source" || path == "target" || path == "state" })
+	return list(c.t, filepath.Dir(c.source), func(path string, _ bool) bool {
+		return slices.Contains([]string{"source", "target", "state", "elsewhere"}, path)
+	})
 }
 
 // cutConn is a stream that breaks off.

@@ -28,19 +28,33 @@ func (t *target) decideAll() error {
 	}
 	slices.SortFunc(places, comparePlaces)
 	decided := map[tree.Place]bool{}
-	for ; len(places) > 0; places, t.remade = t.remade, nil {
-		for _, at := range places {
-			if err := t.ctx.Err(); err != nil {
-				return err
-			}
-			if decided[at] {
-				continue
-			}
-			decided[at] = true
-			if err := t.decide(at); err != nil {
-				return err
-			}
-			delete(t.listed, at)
+	for _, at := range places {
+		if err := t.decideOnce(at, decided); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decideOnce decides about a place, and then about what is in directories that were
+// made for it.
+func (t *target) decideOnce(at tree.Place, decided map[tree.Place]bool) error {
+	if decided[at] {
+		return nil
+	}
+	decided[at] = true
+	if err := t.ctx.Err(); err != nil {
+		return err
+	}
+	if err := t.decide(at); err != nil {
+		return err
+	}
+	delete(t.listed, at)
+	remade := t.remade
+	t.remade = nil
+	for _, at := range remade {
+		if err := t.decideOnce(at, decided); err != nil {
+			return err
 		}
 	}
 	return nil

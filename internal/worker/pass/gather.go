@@ -305,6 +305,11 @@ func (t *target) goneEntries(l *tree.Listing, d *tree.Brought) {
 }
 
 func (t *target) goneEntry(dir string, name []byte, e *tree.Known) {
+	// A pass may have made a directory and broken off before it noted what is in it.
+	if child := tree.Join(dir, name); e.Source.IsDir() && !t.seen[child] && len(t.base.Pieces(child)) == 0 && t.isGone(child) {
+		t.goneDirs = append(t.goneDirs, child)
+		t.gone[child] = true
+	}
 	if e.Source.IsRegular() && e.Source.Nlink == 1 {
 		t.moved[e.Source.Ino] = &gone{dir, string(name), *e}
 	}

@@ -31,6 +31,7 @@ const (
 )
 
 func (m *model) judge() {
+	m.unseen = false
 	all := maps.Clone(m.source)
 	maps.Copy(all, m.before)
 	maps.Copy(all, m.after)
@@ -191,7 +192,11 @@ func (m *model) expect(p string) (outcome, Finding) {
 	case s.looksLike(d):
 		return anything, ""
 	case same && s.kind() == unix.S_IFREG && d.kind() == unix.S_IFREG && d.mtime < s.mtime:
-		if fail || m.options.Look == LookChanged {
+		if fail {
+			return asTarget, ""
+		}
+		if m.options.Look == LookChanged {
+			m.unseen = true
 			return anything, ""
 		}
 		return asSource, Lost
@@ -285,5 +290,5 @@ func (m *model) remember() {
 			m.adopted[p] = true // the product may have forgotten it
 		}
 	}
-	m.base, m.sure, m.torn = base, true, false
+	m.base, m.sure, m.everTorn, m.torn = base, true, m.everTorn || m.torn, false
 }

@@ -42,8 +42,6 @@ type Question struct {
 	Coarse bool
 	// Chowned: the target's owner is another than the source's is there.
 	Chowned bool
-	// Maker is the user by whom files are made on the target: root.
-	Maker uint32
 }
 
 // PartMode is the mode of a file of which not all is there yet. Nobody else makes
@@ -74,7 +72,7 @@ func Decide(q Question) Verdict {
 	}
 	if looksSame(q.Source, q.Target) {
 		switch {
-		case q.Source.Kind() == unix.S_IFLNK, q.Unsure, q.Coarse:
+		case q.Source.Kind() == unix.S_IFLNK, q.Unsure, q.Coarse, q.Base != nil && !same:
 			return Verdict{Action: Bring, Conflict: true, Likely: true}
 		case same && (q.Source.Mode != q.Target.Mode || q.Chowned):
 			return Verdict{Action: Leave}
@@ -134,10 +132,7 @@ func (q *Question) ours() bool {
 	if q.Unsure && q.Base != nil && q.Target.IsRegular() && q.Base.Target.Ino == q.Target.Ino && q.Target.Size <= q.Base.Target.Size {
 		return true
 	}
-	if q.Base == nil && q.Intended == nil {
-		return false
-	}
-	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode {
+	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode && (q.Source != nil || q.Base != nil || q.Intended != nil) {
 		return true
 	}
 	return q.Intended != nil && q.Intended.Kind() == q.Target.Kind() && looksSame(q.Intended, q.Target)
