@@ -40,6 +40,7 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 		return
 	}
 	d.changed = true
+	t.replaces(d.path, name, base)
 	if source.IsDir() {
 		d.makeDirectory(name, source, base, there, v)
 		return
@@ -51,12 +52,14 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 	switch {
 	case v.Likely && source.IsRegular():
 		i.way = fetchHash
-		i.verdict.Likely = false
 	case there != nil && d.handle >= 0 && !t.options.Preview:
 		i.offer(d.handle)
 	}
+	i.verdict.Likely = false // until it was compared
+	// What is never replaced is not ours if a pass breaks off.
+	own := v.Conflict && t.options.OnConflict == "fail"
 	i.done = func(brought *tree.Known) {
-		if brought == base {
+		if brought == base && !v.Conflict {
 			d.mu.Lock()
 			d.open.add(name, source)
 			d.mu.Unlock()
@@ -64,7 +67,9 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 		d.brought(name, brought)
 	}
 	// Also of what replaces something: after a kill it is to be known as ours.
-	d.intents.add(name, source)
+	if !own {
+		d.intents.add(name, source)
+	}
 	d.ask(i, source.Size)
 }
 
@@ -224,6 +229,17 @@ func (d *directory) makeDirectory(name []byte, source *tree.Stat, base *tree.Kno
 	// listed; and the path may have led to it until now, through a link.
 	t.remade = append(t.remade, t.unlisted(path)...)
 	d.add(name, &tree.Known{Source: tree.SourceOf(source)})
+}
+
+// replaces notes that something else comes to a place: what was there cannot be
+// moved elsewhere from now on, for the writers may have the new one there already.
+func (t *target) replaces(dir string, name []byte, base *tree.Known) {
+	if base == nil {
+		return
+	}
+	if old := t.moved[base.Source.Ino]; old != nil && old.dir == dir && old.name == string(name) {
+		delete(t.moved, base.Source.Ino)
+	}
 }
 
 // rename gives what the source has under another name now its new name on the

@@ -228,6 +228,9 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 	q := tree.Question{Source: source, Base: base, Target: there, Unsure: d.unsure, Coarse: d.coarse}
 	if intended, ok := d.intended[string(name)]; ok {
 		q.Intended = &intended
+		if source == nil && there != nil {
+			d.open.add(name, &intended) // until it is taken away
+		}
 	}
 	q.Chowned = t.chowned(source, there)
 	v := tree.Decide(q)
@@ -250,6 +253,9 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 		t.report.find(Left, path, "")
 		d.keep(name, base)
 	case tree.Keep:
+		if q.Intended != nil && q.Intended.IsDir() && there.IsDir() {
+			return nil // goneDirs has it
+		}
 		t.report.find(Kept, path, "")
 	case tree.Forget:
 	case tree.Remove:

@@ -242,7 +242,8 @@ func (r *basisReader) ReadAt(b []byte, at int64) (int, error) {
 // incomingFrame is content for a batch.
 type incomingFrame struct {
 	batch   *batch
-	content *[]byte
+	content []byte
+	memory  *[]byte // in which the content is, to be used again
 }
 
 // receive reads the source's answers and gives them to the writers.
@@ -264,12 +265,13 @@ func (t *target) receive() error {
 			if b == nil {
 				return fmt.Errorf("%w: an answer that nobody asked for", wire.ErrMalformed)
 			}
-			content := append(*(framePool.Get().(*[]byte)), r.Rest()...)
+			f := incomingFrame{batch: b, content: r.Rest(), memory: framePool.Get().(*[]byte)}
+			*f.memory = t.conn.take(*f.memory)
 			// One writer has all of a directory: two that make files in one wait for
 			// each other in the kernel.
 			w := t.writers[xxh3.HashString(b.dir)%uint64(len(t.writers))]
 			select {
-			case w.frames <- incomingFrame{b, &content}:
+			case w.frames <- f:
 			case <-t.ctx.Done():
 				return context.Cause(t.ctx)
 			}

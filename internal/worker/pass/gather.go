@@ -97,6 +97,8 @@ func (t *target) common(kind byte, r *wire.Reader) error {
 		default:
 			t.report.find(Unread, p.Path, p.Kind+": "+p.Text)
 		}
+	case saysFailed:
+		return failed(r)
 	default:
 		return fmt.Errorf("%w %d from the old host", errUnexpected, kind)
 	}

@@ -41,6 +41,7 @@ type linkName struct {
 	base    *tree.Known
 	there   *tree.Stat
 	verdict tree.Verdict
+	refused bool // what is there stays
 }
 
 func (n *linkName) path() string { return tree.Join(n.at.Path, n.name) }
@@ -67,10 +68,11 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 	n.verdict = tree.Decide(q)
 	if n.verdict.Action == tree.Leave {
 		t.report.find(Left, n.path(), "")
-	} else {
+	} else if !n.verdict.Conflict || t.options.OnConflict != "fail" {
 		d.open.add([]byte(n.name), &n.source)
 	}
 	d.changed = true
+	t.replaces(d.path, name, base)
 	number := fileNumber{d.source.Mount, source.Ino}
 	group := t.groups[number]
 	if group == nil {
@@ -88,7 +90,7 @@ func (n *linkName) rank() int {
 		return 0
 	case n.verdict.Action == tree.Adopt:
 		return 1
-	case n.verdict.Action == tree.Leave:
+	case n.verdict.Action == tree.Leave, n.refused:
 		return 5
 	case n.verdict.Conflict:
 		return 4
@@ -105,6 +107,9 @@ func (t *target) leaders() error {
 	}
 	for _, number := range slices.SortedFunc(maps.Keys(t.groups), compareFiles) {
 		group := t.groups[number]
+		for _, n := range group.names {
+			n.refused = n.verdict.Action == tree.Bring && t.refuses(n.path(), &n.source, n.there, n.verdict)
+		}
 		group.leader = slices.MinFunc(group.names, func(a, b *linkName) int { return cmp.Compare(a.rank(), b.rank()) })
 		if err := t.lead(group); err != nil {
 			return err
@@ -187,7 +192,7 @@ func (t *target) lead(group *linkGroup) error {
 		group.failed = true
 		return nil
 	}
-	if t.refuses(n.path(), &n.source, n.there, n.verdict) {
+	if n.refused {
 		group.failed = true
 		return nil
 	}
@@ -209,12 +214,12 @@ func (t *target) lead(group *linkGroup) error {
 	case err == nil:
 		if i.verdict.Likely && n.source.IsRegular() {
 			i.way = fetchHash
-			i.verdict.Likely = false
 		} else if !t.options.Preview {
 			i.offer(handle)
 		}
 		unix.Close(handle)
 	}
+	i.verdict.Likely = false // until it was compared
 	if t.options.Preview {
 		t.count(&incoming{item: i, size: n.source.Size, literal: n.source.Size})
 		return nil
@@ -242,7 +247,7 @@ func (t *target) linkAll() error {
 			continue
 		}
 		for _, n := range group.names {
-			if n == group.leader || n.verdict.Action == tree.Leave {
+			if n == group.leader || n.verdict.Action == tree.Leave || n.refused {
 				continue
 			}
 			if err := t.linkTo(group.leader, n); err != nil {

@@ -38,6 +38,7 @@ const (
 	saysListed  // the list is complete
 	saysContent // content
 	saysEnd
+	saysFailed // why it cannot go on, in words
 )
 
 // maxExcludes is how many patterns a pass may have: each takes far more memory
@@ -147,11 +148,12 @@ func (o *owner) read(r *wire.Reader) {
 	o.Group, o.ID, o.Name = r.Flag(), r.Uint32(), r.Text()
 }
 
-// Ways to fetch a file.
+// Ways to fetch an entry.
 const (
-	fetchWhole = iota // with its content
-	fetchHash         // its attributes, and a hash of its content
-	fetchDelta        // what differs from the signature's file
+	fetchWhole   = iota // a file with its content
+	fetchHash           // a file's attributes, and a hash of its content
+	fetchDelta          // what of a file differs from the signature's
+	fetchSpecial        // what was no regular file when it was listed
 )
 
 // fetch asks for files of one directory.
@@ -201,7 +203,7 @@ func (f *fetch) read(r *wire.Reader) {
 			}
 		}
 		switch item.Way {
-		case fetchWhole, fetchHash:
+		case fetchWhole, fetchHash, fetchSpecial:
 		case fetchDelta:
 			item.BlockSize = r.Uint32()
 			item.BasisSize = r.Int()
@@ -244,8 +246,21 @@ type conn struct {
 	w  io.Writer
 }
 
+// failed is the error that the source says it has.
+func failed(r *wire.Reader) error {
+	text := r.Text()
+	return fmt.Errorf("the worker on the old host: %.1000s", text)
+}
+
 // errUnexpected is for a frame that does not come at this point.
 var errUnexpected = errors.New("unexpected message")
+
+// take gives away the memory of the frame that was read last, for other memory.
+func (c *conn) take(instead []byte) []byte {
+	taken := c.buffer
+	c.buffer = instead
+	return taken
+}
 
 // next reads a frame; its content is valid until the next one.
 func (c *conn) next() (byte, *wire.Reader, error) {

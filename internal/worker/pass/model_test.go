@@ -131,11 +131,9 @@ func (m *model) expect(p string) (outcome, Finding) {
 	if p == "" {
 		return folder, ""
 	}
-	if m.excluded(p) {
-		if d == nil {
-			return absent, ""
-		}
-		return asTarget, ""
+	excluded := m.excluded(p)
+	if excluded && d == nil {
+		return absent, ""
 	}
 	for up := path.Dir(p); up != "."; up = path.Dir(up) {
 		// What it is in is none on one side.
@@ -146,6 +144,9 @@ func (m *model) expect(p string) (outcome, Finding) {
 		if su != nil && bu != nil && !bu.isDir() && (fail || m.options.Delete != ToTrash) {
 			return anything, ""
 		}
+	}
+	if excluded {
+		return asTarget, ""
 	}
 	if s != nil && d != nil && s.isDir() != d.isDir() && (m.options.Delete != ToTrash || fail) {
 		if m.sure && known && d.isDir() && pair.target.isDir() && m.options.Delete != None && !m.ownBelow(p) {
@@ -281,8 +282,16 @@ func (m *model) remember() {
 			if before := m.before[p]; before != nil && before.ino == d.ino && (!known || m.own[p] != "") {
 				m.adopted[p] = true
 			}
+			if s.differs(d) == "" {
+				delete(m.own, p) // the source's is the same
+			}
 		case known:
 			base[p] = old
+		}
+	}
+	for _, kind := range []Finding{Left, Refused} {
+		for p := range paths(m.report, kind) {
+			m.adopted[p] = m.adopted[p] || m.torn
 		}
 	}
 	for p := range m.after {

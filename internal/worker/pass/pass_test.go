@@ -5,6 +5,7 @@ package pass
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -84,11 +85,18 @@ func (w *two) try(ctx context.Context) (*Report, error) {
 		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: sameOwners{}})
 		far.Close()
 	}()
-	report, err := Run(ctx, near, w.options)
+	report, err := run(ctx, near, w.options)
 	near.Close()
 	if serving := <-served; err == nil && serving != nil {
 		err = fmt.Errorf("the source: %w", serving)
 	}
+	return report, err
+}
+
+// run makes one pass over a stream.
+func run(ctx context.Context, stream io.ReadWriter, o Options) (*Report, error) {
+	report := NewReport()
+	err := NewPeer(stream).Run(ctx, o, report)
 	return report, err
 }
 

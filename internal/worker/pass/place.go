@@ -188,7 +188,7 @@ func (w *writer) special(b *batch, in *incoming) error {
 	default:
 		return fmt.Errorf("it is of kind %o", in.stat.Kind()>>12)
 	}
-	if there := in.item.target; there != nil && there.Kind() == in.stat.Kind() && there.Rdev == in.stat.Rdev && !in.item.verdict.Conflict {
+	if there := in.item.target; there != nil && there.Kind() == in.stat.Kind() && there.Rdev == in.stat.Rdev {
 		dir, err := w.directory(b)
 		if err != nil {
 			return err
@@ -300,7 +300,7 @@ func (w *writer) alone(b *batch, in *incoming, from int, was *tree.Stat, hash [d
 	if now, err := tree.StatAt(dir, in.item.name); err != nil || now.Ino != was.Ino || copied != hash {
 		w.discard(b, in)
 		in.item.verdict.Likely, in.staged = false, false
-		return false, nil //nolint:nilerr // somebody has changed it meanwhile: it is brought
+		return false, nil // somebody has changed it meanwhile: it is brought
 	}
 	return true, t.moveOver(t.staging.fd, in.name, dir, in.item.name)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +29,7 @@ type reader struct {
 }
 
 func newReader(s *source) *reader {
-	return &reader{source: s, hash: delta.NewHash(s.seed), buffer: make([]byte, 256<<10)}
+	return &reader{source: s, hash: delta.NewHash(s.seed), buffer: make([]byte, readSize)}
 }
 
 // fetch answers one request. Its errors are those of the stream: what is wrong
@@ -80,48 +81,43 @@ func (r *reader) fail(err error) {
 	r.add(wire.AppendText(nil, err.Error()))
 }
 
-// open opens an item. Reading mail does not mark it as read: the time of access
-// stays, where the caller may see to it.
-func open(dir int, name string) (fd int, stat tree.Stat, path bool, err error) {
+// open opens an entry. Reading mail does not mark it as read: the time of access
+// stays, where the caller may see to it. special says that it was no regular file:
+// such a one is not opened to be read, for a device does things then.
+func open(dir int, name string, special bool) (fd int, stat tree.Stat, path bool, err error) {
 	if name == "" {
 		name = "."
 	}
-	// What is no regular file is not opened: a device does things then, and a fifo
-	// waits.
-	looked, err := tree.StatAt(dir, name)
-	if err != nil {
-		return -1, stat, false, err
-	}
-	flags := unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
-	switch {
-	case looked.IsRegular(), looked.IsDir():
+	if special {
+		fd, err = unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	} else {
+		// A fifo that a user has put there meanwhile does not make it wait.
+		const flags = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
 		fd, err = unix.Openat(dir, name, flags|unix.O_NOATIME, 0)
 		if errors.Is(err, unix.EPERM) {
 			fd, err = unix.Openat(dir, name, flags, 0)
 		}
-	default:
-		path = true
-		fd, err = unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	}
-	if errors.Is(err, unix.ELOOP) {
-		err = tree.ErrSwapped
+		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link, a socket
+			return open(dir, name, true)
+		}
 	}
 	if err != nil {
 		return -1, stat, false, err
 	}
-	if stat, err = tree.Fstat(fd); err != nil {
+	stat, err = tree.Fstat(fd)
+	if err == nil && (stat.IsRegular() || stat.IsDir()) == special {
+		unix.Close(fd)
+		return open(dir, name, !special) // it is something else now
+	}
+	if err != nil {
 		unix.Close(fd)
 		return -1, stat, false, err
 	}
-	if !path && !stat.IsRegular() && !stat.IsDir() || path && stat.Kind() != looked.Kind() {
-		unix.Close(fd)
-		return -1, stat, false, tree.ErrSwapped
-	}
-	return fd, stat, path, nil
+	return fd, stat, special, nil
 }
 
 func (r *reader) item(dir int, f *fetch, item *fetchItem) error {
-	fd, stat, path, err := open(dir, string(item.Name))
+	fd, stat, path, err := open(dir, string(item.Name), item.Way == fetchSpecial)
 	if err != nil {
 		r.fail(err)
 		return nil
@@ -232,7 +228,15 @@ func (r *reader) content(fd int, stat *tree.Stat, signature *delta.Signature) er
 	}
 	file := &content{r: r, fd: fd, size: stat.Size, holes: true}
 	for {
-		n, hole, err := file.next(r.buffer)
+		// It is read into the frame, behind room for its length.
+		r.byte(segmentData)
+		at := len(*r.frame)
+		*r.frame = slices.Grow(*r.frame, lengthSize+readSize)
+		data := (*r.frame)[at+lengthSize : at+lengthSize+readSize]
+		n, hole, err := file.next(data)
+		if n == 0 {
+			*r.frame = (*r.frame)[:at-1]
+		}
 		if errors.Is(err, io.EOF) {
 			return r.end(fd, stat, nil)
 		}
@@ -245,13 +249,30 @@ func (r *reader) content(fd int, stat *tree.Stat, signature *delta.Signature) er
 			r.uint(uint64(hole))
 			continue
 		}
-		_, _ = r.hash.Write(r.buffer[:n])
-		r.byte(segmentData)
-		*r.frame = wire.AppendText(*r.frame, r.buffer[:n])
+		_, _ = r.hash.Write(data[:n])
+		*r.frame = (*r.frame)[:at+lengthSize+n]
+		putLength((*r.frame)[at:], n)
 		if len(*r.frame) >= frameSize {
 			if err := r.pause(); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+const (
+	// readSize is how many bytes are read from a file at a time.
+	readSize = 256 << 10
+	// lengthSize is the room for the length of a segment.
+	lengthSize = 4
+)
+
+// putLength writes a length below 2^28 as an unsigned varint of four bytes.
+func putLength(b []byte, n int) {
+	for i := range lengthSize {
+		b[i] = byte(n>>(7*i)) & 0x7f
+		if i < lengthSize-1 {
+			b[i] |= 0x80
 		}
 	}
 }

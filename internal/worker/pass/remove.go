@@ -181,9 +181,14 @@ func (t *target) removeKnown(dir int, path string) (whole bool, err error) {
 			return false, err
 		}
 		for i := range d.Len() {
-			e := d.Entry(i)
-			if !e.Source.IsDir() {
-				whole = t.removeGone(dir, path, string(d.Name(i)), tree.Question{Base: e, Unsure: unsure}) && whole
+			q := tree.Question{Base: d.Entry(i), Unsure: unsure}
+			name := string(d.Name(i))
+			if stat, ok := intended[name]; ok {
+				q.Intended = &stat
+			}
+			if !q.Base.Source.IsDir() {
+				delete(intended, name)
+				whole = t.removeGone(dir, path, name, q) && whole
 			}
 		}
 	}
@@ -228,9 +233,21 @@ func (t *target) previewDirectory(path string) error {
 }
 
 func (t *target) forget(path string) error {
+	dir, name := tree.Split(path)
 	t.baseMu.Lock()
-	defer t.baseMu.Unlock()
-	return t.base.Forget(path)
+	err := t.base.Forget(path)
+	intended, intendedErr := t.base.Intended(dir)
+	pieces := t.base.Pieces(dir)
+	t.baseMu.Unlock()
+	if err = errors.Join(err, intendedErr); err != nil {
+		return err
+	}
+	if _, ok := intended[name]; !ok || len(pieces) == 0 {
+		return nil
+	}
+	// It was made by a pass that broke off, and nobody has to know of it any more.
+	piece := tree.Piece{Bits: pieces[0].Bits, Number: pieces[0].Of([]byte(name), t.base.Seed)}
+	return t.replace(tree.Place{Path: dir, Piece: piece}, map[string]*tree.Known{name: nil})
 }
 
 // forgetDirectories is for a pass that takes nothing away.

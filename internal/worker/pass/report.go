@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
 )
 
 // Finding is a kind of thing that a pass says of single paths.
@@ -29,6 +31,9 @@ const (
 
 // maxPaths is how many paths of a kind a report names.
 const maxPaths = 50
+
+// maxText is how much is said of a path, in bytes.
+const maxText = 500
 
 // Found are the paths of one kind.
 type Found struct {
@@ -56,10 +61,33 @@ type Report struct {
 	Trashed int64
 	Found   map[Finding]*Found
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	phase string
 }
 
-func newReport() *Report { return &Report{Found: map[Finding]*Found{}} }
+// Phase is what the pass is doing: listing, copying or finishing.
+func (r *Report) Phase() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.phase
+}
+
+func (r *Report) begin(phase string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.phase = phase
+}
+
+// NewReport returns a report of nothing.
+func NewReport() *Report { return &Report{Found: map[Finding]*Found{}} }
+
+// Done is how many entries were made, replaced or renamed so far, and the bytes
+// that were brought. It may be asked while the pass goes on.
+func (r *Report) Done() (entries, bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Created + r.Updated + r.Attributes + r.Renamed, r.Bytes
+}
 
 // find notes a finding. Of a kind that comes a hundred thousand times the first
 // are named, and all are counted.
@@ -73,7 +101,8 @@ func (r *Report) find(kind Finding, path, text string) {
 	}
 	f.Count++
 	if len(f.Paths) < maxPaths {
-		f.Paths = append(f.Paths, Path{path, text})
+		// The old host may say anything.
+		f.Paths = append(f.Paths, Path{path[:min(len(path), tree.MaxPath)], text[:min(len(text), maxText)]})
 	}
 }
 

@@ -78,18 +78,30 @@ type Options struct {
 	Fail func(call, name string) error
 }
 
-// Run makes one pass over the stream, at whose other end is Serve. The report is
-// there also with an error, and says how far it came. An error is one of the
-// stream, the target or the base as a whole; what is wrong with single files is
-// in the report.
-func Run(ctx context.Context, stream io.ReadWriter, o Options) (*Report, error) {
+// Peer is the new host's end of a stream at whose other end is Serve. It makes
+// passes one after the other.
+type Peer struct {
+	stream io.ReadWriter
+	conn   *conn
+}
+
+// NewPeer returns the end of a stream.
+func NewPeer(stream io.ReadWriter) *Peer {
+	return &Peer{stream, &conn{r: bufio.NewReaderSize(stream, 256<<10), w: stream}}
+}
+
+// Run makes one pass. The report is filled while it goes on, and says also with an
+// error how far it came. An error is one of the stream, the target or the base as a
+// whole; what is wrong with single files is in the report. After an error the
+// stream is of no use any more.
+func (p *Peer) Run(ctx context.Context, o Options, report *Report) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer closeWith(ctx, stream)()
+	defer closeWith(ctx, p.stream)()
 	t := &target{
 		options: o, ctx: ctx, cancel: cancel,
-		conn:   &conn{r: bufio.NewReaderSize(stream, 256<<10), w: stream},
-		report: newReport(),
+		conn:   p.conn,
+		report: report,
 		change: changes{fail: o.Fail},
 		listed: map[tree.Place][]byte{},
 		seen:   map[string]bool{},
@@ -103,7 +115,7 @@ func Run(ctx context.Context, stream io.ReadWriter, o Options) (*Report, error) 
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, errRefused) {
 		err = cause
 	}
-	return t.report, err
+	return err
 }
 
 // closeWith closes a stream when ctx ends, so that nobody waits for it any more.
@@ -175,6 +187,7 @@ func (t *target) run() error {
 		return err
 	}
 	defer t.closeAll()
+	t.report.begin("listing")
 	if err := t.gather(); err != nil {
 		return err
 	}
@@ -184,6 +197,7 @@ func (t *target) run() error {
 	if err := t.resolve(); err != nil {
 		return err
 	}
+	t.report.begin("copying")
 	t.start()
 	err := t.decideAll()
 	if err == nil {
@@ -198,6 +212,7 @@ func (t *target) run() error {
 	if err == nil {
 		err = t.conn.say(askEnd, nil)
 	}
+	t.report.begin("finishing")
 	if stopped := t.stop(err); err == nil {
 		err = stopped
 	}
@@ -263,6 +278,9 @@ func (t *target) hello() error {
 	kind, r, err := t.conn.next()
 	if err != nil {
 		return fmt.Errorf("the old host's worker did not answer: %w", err)
+	}
+	if kind == saysFailed {
+		return failed(r)
 	}
 	var answer hello
 	answer.read(r)

@@ -40,29 +40,42 @@ type Served struct {
 	clock func() time.Time
 }
 
-// Serve answers one pass over the stream until the pass has ended. It lists and
-// reads one of the directories, and does nothing else.
+// Serve answers passes over the stream, one after the other, until it ends. It
+// lists and reads the directories, and does nothing else. Its error is also told
+// to the other end.
 func Serve(ctx context.Context, stream io.ReadWriter, served Served) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer closeWith(ctx, stream)()
-	s := &source{
-		served: served, ctx: ctx, cancel: cancel,
-		conn:       &conn{r: bufio.NewReaderSize(stream, 64<<10), w: stream},
-		signatures: map[uint64]*delta.Signature{},
-		requests:   make(chan *fetch, 1024),
-		frames:     sync.Pool{New: func() any { b := make([]byte, 0, frameSize+frameSize/8); return &b }},
-		owners:     owners{namer: served.Names, told: map[owner]bool{}},
+	c := &conn{r: bufio.NewReaderSize(stream, 64<<10), w: stream}
+	for {
+		s := &source{
+			served: served, ctx: ctx, cancel: cancel, conn: c,
+			signatures: map[uint64]*delta.Signature{},
+			requests:   make(chan *fetch, 1024),
+			frames:     sync.Pool{New: func() any { b := make([]byte, 0, frameSize+frameSize/8); return &b }},
+			owners:     owners{namer: served.Names, told: map[owner]bool{}},
+		}
+		err := s.serve()
+		if s.root != nil {
+			s.root.Close()
+		}
+		if errors.Is(err, errNoMore) {
+			return nil
+		}
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			// The other end may have gone; then nobody is to be told.
+			_ = c.say(saysFailed, func(b []byte) []byte { return wire.AppendText(b, err.Error()) })
+			return err
+		}
 	}
-	err := s.serve()
-	if s.root != nil {
-		s.root.Close()
-	}
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return cause
-	}
-	return err
 }
+
+// errNoMore is for a stream that ends where another pass might begin.
+var errNoMore = errors.New("there is no other pass")
 
 // frameSize is about how long a frame of content is, in bytes: small files share
 // one.
@@ -132,6 +145,9 @@ func (s *source) serve() error {
 // greet reads the target's hello, opens the root and answers.
 func (s *source) greet() error {
 	kind, r, err := s.conn.next()
+	if errors.Is(err, io.EOF) {
+		return errNoMore
+	}
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,11 @@ func (t *trash) take(dir int, path, name string) (int64, error) {
 
 // copyOver copies an entry into the trash and removes it.
 func (t *trash) copyOver(dir int, name string, to int, newName string) error {
-	fd, stat, path, err := open(dir, name)
+	looked, err := tree.StatAt(dir, name)
+	if err != nil {
+		return err
+	}
+	fd, stat, path, err := open(dir, name, !looked.IsRegular() && !looked.IsDir())
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type writer struct {
 	target *target
 	frames chan incomingFrame
 	hashes []*delta.Hash // that nobody uses now
+	buffer []byte
 
 	// The directory that is open.
 	dir    string
@@ -29,12 +30,11 @@ type writer struct {
 func (w *writer) run() {
 	for f := range w.frames {
 		if w.target.ctx.Err() == nil {
-			if err := w.frame(f.batch, wire.NewReader(*f.content)); err != nil {
+			if err := w.frame(f.batch, wire.NewReader(f.content)); err != nil {
 				w.target.abort(err)
 			}
 		}
-		*f.content = (*f.content)[:0]
-		framePool.Put(f.content)
+		framePool.Put(f.memory)
 	}
 	if w.opened {
 		unix.Close(w.handle)
@@ -392,7 +392,7 @@ func (i *item) offer(dir int) bool {
 	if i.target == nil || !i.target.IsRegular() || i.target.Size < deltaFrom || i.listed.Size < deltaFrom {
 		return false
 	}
-	fd, stat, _, err := open(dir, i.name)
+	fd, stat, _, err := open(dir, i.name, false)
 	if err != nil {
 		return false
 	}

@@ -52,7 +52,7 @@ func ReadFrame(r io.Reader, buffer *[]byte) (kind byte, content []byte, err erro
 		return 0, nil, fmt.Errorf("%w: a frame of %d bytes", ErrMalformed, length)
 	}
 	if int64(cap(*buffer)) < length {
-		*buffer = make([]byte, length)
+		*buffer = make([]byte, min(max(length, 2*int64(cap(*buffer))), MaxFrame))
 	}
 	content = (*buffer)[:length]
 	if _, err := io.ReadFull(r, content); err != nil {

@@ -1,0 +1,69 @@
+//go:build linux
+
+// Command cutover-worker is what the provider puts on the two hosts of a sync
+// pass, and takes away again:
+//
+//	cutover-worker serve DIRECTORY...   on the old host, the forced command of the pass's key:
+//	                                    lists and reads the directories for the worker at the other end
+//	                                    of its standard input and output, and does nothing else
+//	cutover-worker pass ORDER           on the new host: makes a pass; ORDER is a file, see the package order
+//	cutover-worker version              says that it runs here
+//
+// What comes over the stream is never taken for an option or a path of a root.
+// Exit codes: 0 it is done, also where single files could not be; 1 it could not
+// go on, and says why on standard error (and in the outcome); 2 it was called
+// wrongly.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/names"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/pass"
+)
+
+// version is set when it is built.
+var version = "dev"
+
+func main() {
+	// Nobody else reads what it makes.
+	unix.Umask(0o077)
+	// Little of it lives long: half the collections of the default.
+	debug.SetGCPercent(200)
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var err error
+	switch {
+	case len(args) > 1 && args[0] == "serve":
+		err = pass.Serve(ctx, stream{stdin, stdout}, pass.Served{Paths: args[1:], Names: names.Host{}})
+	case len(args) == 2 && args[0] == "pass":
+		err = runPass(ctx, args[1])
+	case len(args) == 1 && args[0] == "version":
+		_, err = fmt.Fprintln(stdout, "cutover-worker", version)
+	default:
+		fmt.Fprintln(stderr, "usage: cutover-worker serve DIRECTORY... | pass ORDER | version")
+		return 2
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "cutover-worker:", err)
+		return 1
+	}
+	return 0
+}
+
+// stream is standard input and output as one.
+type stream struct {
+	io.Reader
+	io.Writer
+}
