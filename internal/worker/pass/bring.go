@@ -36,7 +36,11 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 	t := d.t
 	path := tree.Join(d.path, name)
 	if t.refuses(path, source, there, v) {
-		d.keep(name, base)
+		if source.IsDir() {
+			d.keep(name, base)
+		} else {
+			d.keepFile(name, base)
+		}
 		return
 	}
 	d.changed = true

@@ -108,17 +108,26 @@ func newChain(t *testing.T, seed int) *chain {
 		c.options.OnConflict = "fail"
 	}
 	if c.r.IntN(4) == 0 {
-		c.options.Excludes = [][]string{{"/a"}, {"f1"}, {"b/"}, {"c", "*x"}}[c.r.IntN(4)]
+		c.exclude()
 	}
 	if c.r.IntN(3) > 0 {
 		// Nothing is so young then that its time of change is not believed.
 		c.ahead = 2 * time.Minute
 	}
 	c.note("delete %s, conflict %q, excludes %q, ahead %v", c.options.Delete, c.options.OnConflict, c.options.Excludes, c.ahead)
+	if c.skip == nil {
+		c.skip = func(string, bool) bool { return false }
+	}
+	return c
+}
+
+// exclude leaves something out from now on.
+func (c *chain) exclude() {
+	c.options.Excludes = [][]string{{"/a"}, {"f1"}, {"b/"}, {"c", "*x"}}[c.r.IntN(4)]
+	c.note("excludes %q", c.options.Excludes)
 	f, err := filter.Compile(c.options.Excludes)
 	c.old.must(err)
 	c.skip = func(path string, isDir bool) bool { return f.Excluded([]byte(path), isDir) }
-	return c
 }
 
 func (c *chain) note(format string, args ...any) {
@@ -147,6 +156,13 @@ func (c *chain) run() {
 				c.changeTarget(c.r.IntN(5), !c.sure)
 			}
 			time.Sleep(12 * time.Millisecond)
+		}
+		if n > 0 && c.r.IntN(15) == 0 {
+			c.exclude()
+			c.sure = false // of what was left out until now and is not any more
+			for path := range c.base {
+				c.adopted[path] = c.adopted[path] || c.skip(path, false) || c.skip(path, true)
+			}
 		}
 		c.options.Look = LookChanged
 		if c.r.IntN(4) == 0 {

@@ -210,6 +210,9 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 		d.keep(name, base)
 		return nil
 	}
+	if source == nil && t.excluded(tree.Join(d.path, name), base != nil && base.Source.IsDir()) {
+		return nil
+	}
 	if source != nil && base != nil && d.known && base.Source == tree.SourceOf(source) && !base.Recent && !(d.coarse && source.IsRegular()) {
 		d.keep(name, base)
 		return nil
@@ -315,6 +318,14 @@ func (d *directory) lookFor(name []byte, source *tree.Stat) (*tree.Stat, error) 
 // keep leaves what the base has.
 func (d *directory) keep(name []byte, base *tree.Known) {
 	if base != nil {
+		d.add(name, base)
+	}
+}
+
+// keepFile is keep where the source has something else than a directory: what was
+// brought into one is gone by now.
+func (d *directory) keepFile(name []byte, base *tree.Known) {
+	if base != nil && !base.Source.IsDir() {
 		d.add(name, base)
 	}
 }

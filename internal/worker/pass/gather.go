@@ -235,6 +235,9 @@ func (t *target) brokenOff() error {
 // isGone says whether a directory that was not listed is there no more: the
 // nearest one above that was listed says so, and was read whole.
 func (t *target) isGone(path string) bool {
+	if t.excluded(path, true) {
+		return false
+	}
 	dir, name := tree.Split(path)
 	for !t.seen[dir] {
 		if t.gone[dir] {
@@ -312,7 +315,7 @@ func (t *target) goneEntry(dir string, name []byte, e *tree.Known) {
 		t.goneDirs = append(t.goneDirs, child)
 		t.gone[child] = true
 	}
-	if e.Source.IsRegular() && e.Source.Nlink == 1 {
+	if e.Source.IsRegular() && e.Source.Nlink == 1 && !t.excluded(tree.Join(dir, name), false) {
 		t.moved[e.Source.Ino] = &gone{dir, string(name), *e}
 	}
 }

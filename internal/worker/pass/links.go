@@ -49,7 +49,7 @@ func (n *linkName) path() string { return tree.Join(n.at.Path, n.name) }
 // linked puts an entry that has other names into its group.
 func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 	t := d.t
-	d.keep(name, base)
+	d.keepFile(name, base)
 	there, err := d.lookFor(name, source)
 	if err != nil {
 		t.report.find(Failed, tree.Join(d.path, name), err.Error())

@@ -207,6 +207,9 @@ func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
 	if err != nil {
 		return errors.Is(err, unix.ENOENT)
 	}
+	if t.excluded(tree.Join(path, name), false) {
+		return true
+	}
 	q.Target = &now
 	switch tree.Decide(q).Action {
 	case tree.Remove:

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/filter"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
 )
 
@@ -138,6 +139,7 @@ type target struct {
 	cancel  context.CancelCauseFunc
 	conn    *conn
 	root    *tree.Root
+	filter  *filter.Filter
 	staging *staging
 	trash   *trash
 	report  *Report
@@ -233,6 +235,9 @@ func (t *target) run() error {
 // that broke off have left.
 func (t *target) openAll() (err error) {
 	o := &t.options
+	if t.filter, err = filter.Compile(o.Excludes); err != nil {
+		return err
+	}
 	if t.root, err = tree.OpenRoot(o.Target); err != nil {
 		return err
 	}
@@ -311,6 +316,18 @@ func below(path string, dirs []string) bool {
 	}
 	_, ok := slices.BinarySearch(dirs, "")
 	return ok
+}
+
+// excluded says whether a path is left out, or what it is in. What earlier passes
+// have brought there stays, and is the target's own from then on.
+func (t *target) excluded(path string, isDir bool) bool {
+	for ; path != "" && len(t.options.Excludes) > 0; isDir = true {
+		if t.filter.Excluded([]byte(path), isDir) {
+			return true
+		}
+		path, _ = tree.Split(path)
+	}
+	return false
 }
 
 // depth of a path below the root.
