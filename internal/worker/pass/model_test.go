@@ -165,7 +165,7 @@ func (m *model) expect(p string) (outcome, Finding) {
 		case s.isDir():
 			return folder, ""
 		}
-		if fail && d != nil && m.torn {
+		if fail && d != nil && (m.torn || m.adopted[p]) {
 			return anything, "" // what the pass that was killed has made may seem the target's own
 		}
 		return asSource, ""

@@ -1,0 +1,115 @@
+//go:build linux
+
+package pass
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestTwoFileSystemsWithOneNumber: files of two file systems have the same number,
+// and are not names of one file.
+func TestTwoFileSystemsWithOneNumber(t *testing.T) {
+	w := small{newTwo(t)}
+	for _, name := range []string{"a", "b"} {
+		dir := filepath.Join(w.source, name)
+		w.must(os.Mkdir(dir, 0o755))
+		if err := unix.Mount("none", dir, "tmpfs", 0, "size=1m"); err != nil {
+			t.Skipf("a file system cannot be mounted here: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		w.must(os.WriteFile(dir+"/one", []byte("of "+name), 0o644))
+		w.must(os.Link(dir+"/one", dir+"/two"))
+	}
+	report, err := w.run(nil)
+	if err != nil || len(report.Found) > 0 {
+		t.Errorf("%s, %v", tell(report), err)
+	}
+	for _, name := range []string{"a", "b"} {
+		if content, err := os.ReadFile(filepath.Join(w.two.target, name, "two")); err != nil || string(content) != "of "+name {
+			t.Errorf("%s/two is %q, %v", name, content, err)
+		}
+	}
+	w.mustBeSame()
+}
+
+// TestADirectoryIsMovedAndLinkedTo: somebody moves a directory of the target
+// elsewhere, and has a link to it in its place. It is brought again, with all that
+// is below, though through the link it seems to be there.
+func TestADirectoryIsMovedAndLinkedTo(t *testing.T) {
+	w := newSmall(t)
+	w.must(os.Mkdir(w.source+"/deep", 0o750))
+	w.make(map[string]string{"deep/x/y/z": "z", "deep/x/y/w/v": "v"})
+	if _, err := w.run(nil); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(12 * time.Millisecond)
+	away := filepath.Join(filepath.Dir(w.source), "away")
+	w.must(os.Rename(w.two.target+"/deep", away))
+	w.must(os.Symlink(away, w.two.target+"/deep"))
+	before := list(t, away, nil)
+	report, err := w.run(nil)
+	if err != nil || report.Count(Conflict) != 1 || report.Count(Lost) != 5 {
+		t.Errorf("%s, %v", tell(report), err)
+	}
+	for _, difference := range append(w.differences(), unchanged(before, list(t, away, nil), false)...) {
+		t.Error(difference)
+	}
+}
+
+// TestAPatternIsAdded: what an earlier pass has brought and a pattern leaves out
+// now stays on the target.
+func TestAPatternIsAdded(t *testing.T) {
+	w := newSmall(t)
+	if _, err := w.run(nil); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(12 * time.Millisecond)
+	w.options.Excludes = []string{"/gone", "three"}
+	w.must(os.RemoveAll(w.source + "/gone"))
+	w.must(os.RemoveAll(w.source + "/a/b"))
+	report, err := w.run(nil)
+	if err != nil || report.Count(Failed) > 0 {
+		t.Errorf("%s, %v", tell(report), err)
+	}
+	target := list(t, w.two.target, nil)
+	for _, name := range []string{"gone/x", "gone/y/z", "a/b/three"} {
+		if target[name] == nil {
+			t.Errorf("%s was taken away", name)
+		}
+	}
+	if target["a/b/empty"] != nil {
+		t.Error("a/b/empty was not taken away")
+	}
+}
+
+// TestAFileInTheTrashHasTheNameOfADirectory: what has the name of a directory in the trash does not
+// keep what was in one of that name from going there.
+func TestAFileInTheTrashHasTheNameOfADirectory(t *testing.T) {
+	w := newSmall(t)
+	w.make(map[string]string{"d": "a file"})
+	for _, change := range []func(){
+		func() {},
+		func() { w.must(os.Remove(w.source + "/d")) },
+		func() { w.make(map[string]string{"d/e": "in a directory"}) },
+		func() { w.must(os.RemoveAll(w.source + "/d")) },
+	} {
+		time.Sleep(12 * time.Millisecond)
+		change()
+		if report, err := w.run(nil); err != nil || len(report.Found) > 0 {
+			t.Errorf("%s, %v", tell(report), err)
+		}
+	}
+	trash := list(t, w.options.Trash, nil)
+	if trash["d"] == nil || trash["d.1/e"] == nil {
+		t.Errorf("the trash has %d entries", len(trash))
+	}
+}
