@@ -158,11 +158,15 @@ func (c *chain) run() {
 			time.Sleep(12 * time.Millisecond)
 		}
 		if n > 0 && c.r.IntN(15) == 0 {
+			// What is left out before or after is the target's own.
+			everything := list(c.t, c.two.target, nil)
+			kept := list(c.t, c.two.target, c.skip)
 			c.exclude()
-			c.sure = false // of what was left out until now and is not any more
-			for path := range c.base {
-				c.adopted[path] = c.adopted[path] || c.skip(path, false) || c.skip(path, true)
+			keptNow := list(c.t, c.two.target, c.skip)
+			for path := range everything {
+				c.adopted[path] = c.adopted[path] || kept[path] == nil || keptNow[path] == nil
 			}
+			c.sure = false
 		}
 		c.options.Look = LookChanged
 		if c.r.IntN(4) == 0 {

@@ -136,8 +136,8 @@ func (t *target) decide(at tree.Place) error {
 		})
 	}
 	// Until it was finished nothing is noted of it on the target: a pass that broke
-	// off may have made it, and not more.
-	d.bare = d.source.Self != d.base.Source || d.base.Target == (tree.Stat{}) || t.wasMade(at.Path)
+	// off may have made it, and not more. Another number is another directory.
+	d.bare = d.source.Self != d.base.Source || d.base.Target.Ino != d.next.Target.Ino || d.base.Target == (tree.Stat{}) || t.wasMade(at.Path)
 	if at.Piece.Number == 0 && d.bare {
 		d.ask(&item{name: "", listed: d.source.Self, basis: -1, way: fetchWhole}, 0)
 	}
@@ -246,7 +246,7 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 			d.add(name, &tree.Known{Source: tree.SourceOf(source)})
 			return nil
 		}
-		if q.Chowned || source.Mode != there.Mode {
+		if q.Chowned || source.Mode != there.Mode || source.Mtime != there.Mtime {
 			v.Likely, v.Conflict = true, true
 			d.bring(name, source, base, there, v)
 			return nil

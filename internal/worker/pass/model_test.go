@@ -109,6 +109,9 @@ func (m *model) check(p string, want outcome) bool {
 
 // excluded says whether the filter leaves p out, or what it is in.
 func (m *model) excluded(p string) bool {
+	if s, d := m.source[p], m.before[p]; s != nil && d != nil && s.isDir() != d.isDir() {
+		return false // what the source has there is not left out
+	}
 	isDir := m.before[p].isDir() || m.source[p].isDir() || m.after[p].isDir()
 	for ; p != "."; p, isDir = path.Dir(p), true {
 		if p != "" && m.skip(p, isDir) {
