@@ -7,25 +7,19 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestTwoFileSystemsWithOneNumber: files of two file systems have the same number,
 // and are not names of one file.
 func TestTwoFileSystemsWithOneNumber(t *testing.T) {
+	if !withOwnMounts(t) {
+		return
+	}
 	w := small{newTwo(t)}
 	for _, name := range []string{"a", "b"} {
 		dir := filepath.Join(w.source, name)
 		w.must(os.Mkdir(dir, 0o755))
-		if err := unix.Mount("none", dir, "tmpfs", 0, "size=1m"); err != nil {
-			t.Skipf("a file system cannot be mounted here: %v", err)
-		}
-		t.Cleanup(func() {
-			if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-				t.Error(err)
-			}
-		})
+		mount(t, dir)
 		w.must(os.WriteFile(dir+"/one", []byte("of "+name), 0o644))
 		w.must(os.Link(dir+"/one", dir+"/two"))
 	}

@@ -141,7 +141,7 @@ func (t *target) resolve() error {
 	if t.options.Strangers == Ignore {
 		return nil
 	}
-	refused := 0
+	refused, first := 0, ""
 	var l tree.Listing
 	for at := range t.listed {
 		if err := t.loadListing(at, &l); err != nil {
@@ -152,9 +152,13 @@ func (t *target) resolve() error {
 			if why != "" {
 				t.report.find(Stranger, path, why)
 			}
-			if bad {
-				refused++
+			if !bad {
+				return
 			}
+			if said := path + ": " + why; refused == 0 || said < first {
+				first = said
+			}
+			refused++
 		}
 		if at.Piece.Number == 0 {
 			look(at.Path, &l.Self)
@@ -166,7 +170,7 @@ func (t *target) resolve() error {
 		}
 	}
 	if refused > 0 && t.options.Strangers != Warn {
-		return fmt.Errorf("%w: %d entries belong to users or groups whom the new host does not know; the first is %s", errRefused, refused, t.report.first(Stranger))
+		return fmt.Errorf("%w: %d entries belong to users or groups whom the new host does not know; the first is %s", errRefused, refused, first)
 	}
 	return nil
 }

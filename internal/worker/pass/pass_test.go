@@ -48,6 +48,7 @@ type two struct {
 	t                     *testing.T
 	source, target, state string
 	options               Options
+	names                 Namer // of the old host
 }
 
 func newTwo(t *testing.T) *two {
@@ -63,6 +64,7 @@ func newTwo(t *testing.T) *two {
 		Target: w.target, Base: filepath.Join(w.state, "base"), Boot: "boot", Delete: ToTrash, Trash: filepath.Join(w.state, "trash"),
 		Owners: sameOwners{},
 	}
+	w.names = sameOwners{}
 	return w
 }
 
@@ -82,7 +84,7 @@ func (w *two) try(ctx context.Context) (*Report, error) {
 	near, far := net.Pipe()
 	served := make(chan error, 1)
 	go func() {
-		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: sameOwners{}})
+		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: w.names})
 		far.Close()
 	}()
 	report, err := run(ctx, near, w.options)
