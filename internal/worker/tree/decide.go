@@ -42,10 +42,11 @@ type Question struct {
 	Coarse bool
 	// Chowned: the target's owner is another than the source's is there.
 	Chowned bool
+	// Maker is the user by whom files are made on the target: root.
+	Maker uint32
 }
 
-// PartMode is the mode of a file of which not all is there yet. Nobody else makes
-// files with it.
+// PartMode is the mode of a file of which not all is there yet.
 const PartMode = 0o1600
 
 // Decide says what to do. Of directories it says whether one is to be made, kept
@@ -132,10 +133,16 @@ func (q *Question) ours() bool {
 	if q.Unsure && q.Base != nil && q.Target.IsRegular() && q.Base.Target.Ino == q.Target.Ino && q.Target.Size <= q.Base.Target.Size {
 		return true
 	}
-	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode && (q.Source != nil || q.Base != nil || q.Intended != nil) {
-		return true
+	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode && (q.Intended != nil || q.Unsure || q.Target.UID == q.Maker) && !q.partOnSource() {
+		return q.Source != nil || q.Base != nil || q.Intended != nil
 	}
 	return q.Intended != nil && q.Intended.Kind() == q.Target.Kind() && looksSame(q.Intended, q.Target)
+}
+
+// partOnSource says whether the source's file has the mode of a part itself, so
+// that the mode says nothing.
+func (q *Question) partOnSource() bool {
+	return q.Source != nil && q.Source.Mode&0o7777 == PartMode || q.Base != nil && q.Base.Source.Mode&0o7777 == PartMode
 }
 
 // looksSame is rsync's quick check: kind, size and time of modification, and of

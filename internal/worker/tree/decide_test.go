@@ -163,6 +163,8 @@ func TestDecide(t *testing.T) {
 		{"intended device, made", Question{Source: &device, Intended: &device, Target: &devThere}, likely},
 		{"intended device, another", Question{Source: &device, Intended: &device, Target: &otherDev}, against},
 		{"not intended, but a part", Question{Source: &file, Target: &half}, brings},
+		{"not intended, like a part of somebody else", Question{Source: &file, Target: new(with(half, func(s *Stat) { s.UID = 1000 }))}, against},
+		{"like a part, of an entry with that mode", Question{Source: new(with(file, func(s *Stat) { s.Mode = unix.S_IFREG | PartMode })), Intended: &file, Target: &half}, against},
 
 		// Links are as long as each other by chance, and are compared.
 		{"link, same, same", Question{Source: &link, Base: base(link, linkThere), Target: &linkThere}, nothing},
