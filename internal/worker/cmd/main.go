@@ -21,7 +21,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -35,8 +35,6 @@ var version = "dev"
 func main() {
 	// Nobody else reads what it makes.
 	unix.Umask(0o077)
-	// Little of it lives long: half the collections of the default.
-	debug.SetGCPercent(200)
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -46,6 +44,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	var err error
 	switch {
 	case len(args) > 1 && args[0] == "serve":
+		widen(stdin, stdout)
 		err = pass.Serve(ctx, stream{stdin, stdout}, pass.Served{Paths: args[1:], Names: names.Host{}})
 	case len(args) == 2 && args[0] == "pass":
 		err = runPass(ctx, args[1])
@@ -60,6 +59,23 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 1
 	}
 	return 0
+}
+
+// pipeSize is how many bytes a pipe to or from ssh holds; more than the 64 KiB that
+// it has by itself are fewer turns from one program to the other. It is what anybody
+// may have (/proc/sys/fs/pipe-max-size).
+const pipeSize = 1 << 20
+
+// widen makes pipes larger, where they are pipes.
+func widen(ends ...any) {
+	for _, end := range ends {
+		if c, ok := end.(syscall.Conn); ok {
+			if raw, err := c.SyscallConn(); err == nil {
+				// Where it cannot be, it stays as it is.
+				_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+			}
+		}
+	}
 }
 
 // stream is standard input and output as one.

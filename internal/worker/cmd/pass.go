@@ -168,6 +168,7 @@ func connect(ctx context.Context, command []string, limit int64) (*line, error) 
 	if l.out, err = cmd.StdoutPipe(); err != nil {
 		return nil, err
 	}
+	widen(l.in, l.out)
 	return l, cmd.Start()
 }
 

@@ -3,6 +3,7 @@
 package pass
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -105,5 +106,42 @@ func TestAFileInTheTrashHasTheNameOfADirectory(t *testing.T) {
 	trash := list(t, w.options.Trash, nil)
 	if trash["d"] == nil || trash["d.1/e"] == nil {
 		t.Errorf("the trash has %d entries", len(trash))
+	}
+}
+
+// TestALargeDirectory has so many files that it is listed and noted in pieces, and
+// then so few that it is not.
+func TestALargeDirectory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes some 17,000 files")
+	}
+	w := newTwo(t)
+	w.must(os.Mkdir(w.source+"/new", 0o755))
+	old := time.Now().Add(-time.Hour)
+	for i := range 17_000 {
+		name := fmt.Sprintf("%s/new/%d.mail", w.source, i)
+		w.must(os.WriteFile(name, []byte("mail"), 0o600))
+		w.must(os.Chtimes(name, old, old))
+	}
+	// Two minutes later nothing is recent.
+	w.clock = func() time.Time { return time.Now().Add(2 * time.Minute) }
+	if r := w.pass(); r.Created != 17_001 || len(r.Found) > 0 {
+		t.Errorf("first %s", tell(r))
+	}
+	w.mustBeSame()
+	if r := w.pass(); r.Created+r.Updated+r.Attributes+r.Renamed+r.Deleted > 0 || len(r.Found) > 0 {
+		t.Errorf("without changes %s", tell(r))
+	}
+	w.sh(`cd source/new; mv 1.mail 1.mail:2,S; rm 2.mail; echo more >>3.mail; echo new >new.mail; rm ../../target/new/4.mail; echo own >../../target/new/own.mail`)
+	if r := w.pass(); r.Renamed != 1 || r.Deleted != 1 || r.Updated != 1 || r.Count(Lost) != 1 || r.Source.Regular != 17_000 {
+		t.Errorf("with some changes %s, %d files", tell(r), r.Source.Regular)
+	}
+	w.sh(`rm target/new/own.mail`)
+	w.mustBeSame()
+	w.sh(`cd source/new; find . -name '[1-9]*[0-9][0-9].mail' -delete; ls | wc -l`)
+	w.pass()
+	w.mustBeSame()
+	if r := w.pass(); len(r.Found) > 0 || r.Created+r.Updated+r.Deleted > 0 {
+		t.Errorf("in the end %s", tell(r))
 	}
 }

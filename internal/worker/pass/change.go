@@ -185,7 +185,7 @@ func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.At
 
 // maker is the user to whom what a pass makes belongs until it is complete: root,
 // on a real host.
-func maker() uint32 { return uint32(os.Geteuid()) }
+var maker = uint32(os.Geteuid())
 
 // procPath is a name of the file of a handle, for calls that take no O_PATH one.
 func procPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }

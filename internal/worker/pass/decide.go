@@ -228,7 +228,7 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 		d.keep(name, base)
 		return nil
 	}
-	q := tree.Question{Source: source, Base: base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker()}
+	q := tree.Question{Source: source, Base: base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker}
 	if intended, ok := d.intended[string(name)]; ok {
 		q.Intended = &intended
 		if source == nil && there != nil {

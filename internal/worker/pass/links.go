@@ -60,7 +60,7 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 		known := *base
 		n.base = &known
 	}
-	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker()}
+	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker}
 	if intended, ok := d.intended[n.name]; ok {
 		q.Intended = &intended
 	}

@@ -48,7 +48,8 @@ type two struct {
 	t                     *testing.T
 	source, target, state string
 	options               Options
-	names                 Namer // of the old host
+	names                 Namer            // of the old host
+	clock                 func() time.Time // of the old host; nil is the real one
 }
 
 func newTwo(t *testing.T) *two {
@@ -84,7 +85,7 @@ func (w *two) try(ctx context.Context) (*Report, error) {
 	near, far := net.Pipe()
 	served := make(chan error, 1)
 	go func() {
-		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: w.names})
+		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: w.names, clock: w.clock})
 		far.Close()
 	}()
 	report, err := run(ctx, near, w.options)
@@ -100,6 +101,13 @@ func run(ctx context.Context, stream io.ReadWriter, o Options) (*Report, error) 
 	report := NewReport()
 	err := NewPeer(stream).Run(ctx, o, report)
 	return report, err
+}
+
+func (w *two) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // sh runs a script in the directory that holds source, target and state.

@@ -30,15 +30,35 @@ func (t *target) chowned(source, there *tree.Stat) bool {
 	return want.UID != there.UID || want.GID != there.GID
 }
 
-// dress gives the new file its attributes.
-func (w *writer) dress(in *incoming) error {
+// dress gives the new file its owner, its time, its attributes and, last, its mode:
+// by that the part of a file is known that broke off.
+func (w *writer) dress(b *batch, in *incoming) error {
+	c := w.target.change
 	want := w.target.wanted(&in.stat)
-	have := tree.Stat{Mode: unix.S_IFREG | tree.PartMode, UID: maker(), GID: noGroup, Mtime: ^want.Mtime} // that of now
-	return w.target.change.dress(in.fd, false, &have, &want, in.attrs)
+	inherits, group := true, noGroup
+	if !in.staged {
+		if _, err := w.directory(b); err != nil {
+			return err
+		}
+		inherits, group = w.inherits, w.group
+	}
+	if want.UID != maker || want.GID != group {
+		if err := c.chown(in.fd, want.UID, want.GID); err != nil {
+			return err
+		}
+	}
+	if err := c.times(in.fd, false, want.Mtime); err != nil {
+		return err
+	}
+	if inherits || len(in.attrs) > 0 {
+		if err := c.attributes(in.fd, false, in.attrs); err != nil {
+			return err
+		}
+	}
+	return c.chmod(in.fd, false, want.Mode)
 }
 
-// noGroup is no number of a group. Whose group a new file gets depends on its
-// directory and on how its file system is mounted.
+// noGroup is no number of a group: whose the group of a new file is, is not known.
 const noGroup = ^uint32(0)
 
 // create makes a file in the staging directory.
@@ -286,21 +306,20 @@ func (w *writer) alone(b *batch, in *incoming, from int, was *tree.Stat, hash [d
 	}
 	in.staged = true
 	in.hash = w.newHash()
-	buffer := framePool.Get().(*[]byte)
-	defer framePool.Put(buffer)
 	_, err = io.CopyBuffer(&output{w: w, in: in}, struct{ io.Reader }{&basisReader{fd: from}}, w.buffer)
 	copied := w.sum(in.hash)
 	in.hash = nil
 	if err == nil && copied == hash {
-		err = w.dress(in)
+		err = w.dress(b, in)
 	}
 	if err != nil {
 		return true, err
 	}
-	if now, err := tree.StatAt(dir, in.item.name); err != nil || now.Ino != was.Ino || copied != hash {
+	now, err := tree.StatAt(dir, in.item.name)
+	if err != nil || now.Ino != was.Ino || copied != hash {
 		w.discard(b, in)
 		in.item.verdict.Likely, in.staged = false, false
-		return false, nil // somebody has changed it meanwhile: it is brought
+		return false, nil //nolint:nilerr // somebody has changed it meanwhile: it is brought
 	}
 	return true, t.moveOver(t.staging.fd, in.name, dir, in.item.name)
 }
@@ -362,7 +381,16 @@ func (w *writer) finish(b *batch, in *incoming, changed bool) {
 // stateOf is what the entry now is on the target.
 func (w *writer) stateOf(b *batch, in *incoming) (tree.Stat, error) {
 	if in.fd >= 0 && !in.staged {
-		return tree.Fstat(in.fd)
+		state, err := tree.Fstat(in.fd)
+		if want := w.target.wanted(&in.stat); err == nil && state.GID != want.GID {
+			// The file system gives new files the group of their directory (bsdgroups in
+			// mount(8)), whatever it is.
+			w.group = noGroup
+			if err = w.dress(b, in); err == nil {
+				state, err = tree.Fstat(in.fd)
+			}
+		}
+		return state, err
 	}
 	dir, err := w.directory(b)
 	if err != nil {

@@ -210,7 +210,7 @@ func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
 	if t.excluded(tree.Join(path, name), false) {
 		return true
 	}
-	q.Target, q.Maker = &now, maker()
+	q.Target, q.Maker = &now, maker
 	switch tree.Decide(q).Action {
 	case tree.Remove:
 		return t.takeEntry(dir, path, name, &now)

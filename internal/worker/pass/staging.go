@@ -101,7 +101,7 @@ func (t *target) removeTree(parent int, name string) error {
 	defer unix.Close(fd)
 	if stat, err := tree.Fstat(fd); err != nil {
 		return err
-	} else if stat.UID != maker() {
+	} else if stat.UID != maker {
 		return fmt.Errorf("it belongs to user number %d", stat.UID)
 	}
 	names, err := namesIn(fd)

@@ -5,6 +5,7 @@ package pass
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,9 @@ type writer struct {
 	dir    string
 	handle int
 	opened bool
+	// What a new file in it has: its group, and whether it inherits an ACL.
+	group    uint32
+	inherits bool
 }
 
 func (w *writer) run() {
@@ -186,7 +190,19 @@ func (w *writer) directory(b *batch) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	self, err := tree.Fstat(fd)
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
 	w.dir, w.handle, w.opened = b.dir, fd, true
+	w.group = uint32(os.Getegid())
+	if self.Mode&unix.S_ISGID != 0 {
+		w.group = self.GID
+	}
+	// What is made in it has an ACL then.
+	_, err = unix.Fgetxattr(fd, attr.ACLDefault, nil)
+	w.inherits = err == nil
 	return fd, nil
 }
 
@@ -358,7 +374,7 @@ func (w *writer) end(b *batch, in *incoming, hash [delta.HashSize]byte, changed 
 	}
 	if in.err == nil {
 		// Where it was cut short while it was read, it is what was read.
-		in.err = w.dress(in)
+		in.err = w.dress(b, in)
 	}
 	if in.err == nil && in.staged {
 		in.err = w.place(b, in)

@@ -65,29 +65,62 @@ func (p *Piece) read(r *wire.Reader) {
 	}
 }
 
-// Pieces returns the listing in 2^n pieces, in order. They share its names.
+// Pieces returns the listing in 2^n pieces, in order. They are made of its own
+// memory, a million entries are not copied for it, and are in no order then.
 func (l *Listing) Pieces(n int, seed uint64) []*Listing {
 	if n == 0 {
 		return []*Listing{l}
 	}
 	piece := Piece{Bits: uint8(n)}
+	ends := l.arrange(piece, seed)
 	pieces := make([]*Listing, 1<<n)
-	for i := range pieces {
-		pieces[i] = &Listing{Path: l.Path, Self: l.Self, Mount: l.Mount, Piece: Piece{piece.Bits, uint32(i)}, names: l.names}
-	}
-	// What could not be read may be in any of them.
-	for _, p := range pieces {
-		p.Partial = l.Partial
+	start := 0
+	for i, end := range ends {
+		pieces[i] = &Listing{
+			Path: l.Path, Self: l.Self, Mount: l.Mount, Piece: Piece{piece.Bits, uint32(i)},
+			Partial: l.Partial, // what could not be read may be in any of them
+			names:   l.names, entries: l.entries[start:end:end],
+		}
+		start = end
 	}
 	for _, u := range l.Unread {
 		p := pieces[piece.Of([]byte(u.Name), seed)]
 		p.Unread = append(p.Unread, u)
 	}
-	for i := range l.entries {
-		p := pieces[piece.Of(l.Name(i), seed)]
-		p.entries = append(p.entries, l.entries[i])
-	}
 	return pieces
+}
+
+// arrange puts the entries of each piece together, in the order of the pieces, and
+// returns where each ends.
+func (l *Listing) arrange(piece Piece, seed uint64) (ends []int) {
+	numbers := make([]uint32, len(l.entries))
+	ends = make([]int, 1<<piece.Bits)
+	for i := range l.entries {
+		numbers[i] = piece.Of(l.Name(i), seed)
+		ends[numbers[i]]++
+	}
+	// Where the next entry of each piece comes, and where the piece ends.
+	next := make([]int, len(ends))
+	for i := 1; i < len(ends); i++ {
+		next[i] = next[i-1] + ends[i-1]
+	}
+	for i := range ends {
+		ends[i] += next[i]
+	}
+	for i := range ends {
+		for next[i] < ends[i] {
+			at := next[i]
+			if to := numbers[at]; to != uint32(i) {
+				other := next[to]
+				l.entries[at], l.entries[other] = l.entries[other], l.entries[at]
+				numbers[at], numbers[other] = numbers[other], to
+				next[to]++
+				continue
+			}
+			next[i]++
+		}
+	}
+	return ends
 }
 
 // Split returns a directory of the base in 2^n pieces, in order, which share its

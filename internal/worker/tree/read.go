@@ -5,6 +5,7 @@ package tree
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -96,6 +97,9 @@ func (r *Lister) list(fd int, l *Listing) error {
 		if n == 0 {
 			return nil
 		}
+		if len(l.entries) == 0 && n > len(r.buffer)/2 {
+			l.reserve(fd)
+		}
 		for at := 0; at < n; {
 			record := r.buffer[at:n]
 			length := int(binary.NativeEndian.Uint16(record[16:]))
@@ -140,6 +144,23 @@ func (r *Lister) list(fd int, l *Listing) error {
 			l.entries[len(l.entries)-1].mounted = stat.IsDir() && uint64(k.Dev) != dev //nolint:unconvert // 32 bits on some processors
 		}
 	}
+}
+
+// perEntry is about how many bytes of a directory's size stand for an entry. A
+// guess that is too small costs one more growth.
+const perEntry = 40
+
+// reserve makes room for a large directory at once: to grow a step at a time takes
+// several times the memory.
+func (l *Listing) reserve(fd int) {
+	var k unix.Stat_t
+	if unix.Fstat(fd, &k) != nil {
+		return
+	}
+	// A file system may say any size.
+	n := int(min(max(k.Size, 0)/perEntry, 1<<21))
+	l.entries = slices.Grow(l.entries, n)
+	l.names = slices.Grow(l.names, n*perEntry/2)
 }
 
 // StatAt looks at one name in an open directory, "." being the directory itself.
