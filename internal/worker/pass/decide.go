@@ -110,6 +110,7 @@ func (t *target) decide(at tree.Place) error {
 	d.next.Reset(at.Path, at.Piece)
 	d.next.Source, d.next.Mount = d.source.Self, d.source.Mount
 	d.coarse = d.source.Mount.Coarse() || t.options.Look == LookContent
+	var ino uint64 // of the directory on the target
 	if d.handle, err = t.root.OpenDir(at.Path); err != nil {
 		if t.options.Preview && errors.Is(err, unix.ENOENT) {
 			d.handle = -1 // it would have been made
@@ -124,7 +125,11 @@ func (t *target) decide(at tree.Place) error {
 			return err
 		}
 		d.known = self == d.base.Target && !d.unsure && t.options.Look == LookChanged && !t.lacking[at.Path]
-		d.next.Target = self
+		ino = self.Ino
+		// Of a piece it is not noted yet: the others are still to be looked at.
+		if d.next.Target = self; at.Piece.Bits > 0 {
+			d.next.Target = d.base.Target
+		}
 		t.touch(at.Path, func(touched *touch) {
 			d.made = touched.made && at.Piece.Bits == 0
 			if touched.before == (tree.Stat{}) {
@@ -137,7 +142,7 @@ func (t *target) decide(at tree.Place) error {
 	}
 	// Until it was finished nothing is noted of it on the target: a pass that broke
 	// off may have made it, and not more. Another number is another directory.
-	d.bare = d.source.Self != d.base.Source || d.base.Target.Ino != d.next.Target.Ino || d.base.Target == (tree.Stat{}) || t.wasMade(at.Path)
+	d.bare = d.source.Self != d.base.Source || d.base.Target.Ino != ino || d.base.Target == (tree.Stat{}) || t.wasMade(at.Path)
 	if at.Piece.Number == 0 && d.bare {
 		d.ask(&item{name: "", listed: d.source.Self, basis: -1, way: fetchWhole}, 0)
 	}

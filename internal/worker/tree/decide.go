@@ -130,7 +130,10 @@ func (q *Question) directory() Verdict {
 // complete, or the part of a file that it had written. The disk of a host that lost
 // its power may have such a part and not the intent.
 func (q *Question) ours() bool {
-	if q.Unsure && q.Base != nil && q.Target.IsRegular() && q.Base.Target.Ino == q.Target.Ino && q.Target.Size <= q.Base.Target.Size {
+	// A disk that has lost the content of a file may have kept its time; who edits a
+	// file, or makes another one, which may get its number, gives it a new time.
+	if q.Unsure && q.Base != nil && q.Target.IsRegular() && q.Base.Target.Ino == q.Target.Ino && q.Base.Target.Mtime == q.Target.Mtime &&
+		q.Target.Size <= q.Base.Target.Size {
 		return true
 	}
 	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode && (q.Intended != nil || q.Unsure || q.Target.UID == q.Maker) && !q.partOnSource() {
