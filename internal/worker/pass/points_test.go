@@ -420,7 +420,7 @@ func fetchRaw(t *testing.T, w *two, dir, name string) (string, error) {
 	}
 	go func() { _, _ = near.Write(asked) }()
 	var got bytes.Buffer
-	_ = near.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = near.SetReadDeadline(time.Now().Add(time.Minute))
 	c := &conn{r: near}
 	for {
 		kind, r, err := c.next()
