@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,19 +30,7 @@ func TestBusyChains(t *testing.T) {
 func TestLongBusyChains(t *testing.T) { busyChains(t, 1000, 1000) }
 
 func busyChains(t *testing.T, first, n int) {
-	if seed := os.Getenv("CUTOVER_CHAIN_SEED"); seed != "" {
-		var err error
-		if first, err = strconv.Atoi(seed); err != nil {
-			t.Fatal(err)
-		}
-		n = 1
-	}
-	for seed := first; seed < first+n; seed++ {
-		t.Run(strconv.Itoa(seed), func(t *testing.T) {
-			t.Parallel()
-			newBusy(t, seed).run()
-		})
-	}
+	eachSeed(t, first, n, func(t *testing.T, seed int) { newBusy(t, seed).run() })
 }
 
 type busy struct {

@@ -39,6 +39,12 @@ func TestChains(t *testing.T) {
 func TestLongChains(t *testing.T) { chains(t, 1000, 5000) }
 
 func chains(t *testing.T, first, n int) {
+	eachSeed(t, first, n, func(t *testing.T, seed int) { newChain(t, seed).run() })
+}
+
+// eachSeed runs a test for n seeds, several at a time, or for the one that
+// CUTOVER_CHAIN_SEED names.
+func eachSeed(t *testing.T, first, n int, run func(t *testing.T, seed int)) {
 	if seed := os.Getenv("CUTOVER_CHAIN_SEED"); seed != "" {
 		var err error
 		if first, err = strconv.Atoi(seed); err != nil {
@@ -49,7 +55,7 @@ func chains(t *testing.T, first, n int) {
 	for seed := first; seed < first+n; seed++ {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
 			t.Parallel()
-			newChain(t, seed).run()
+			run(t, seed)
 		})
 	}
 }

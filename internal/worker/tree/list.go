@@ -42,9 +42,8 @@ type Unread struct {
 
 type entry struct {
 	Stat
-	at      uint32 // where the name begins
-	length  uint16
-	mounted bool
+	at     uint32 // where the name begins
+	length uint16
 }
 
 // Len is how many entries there are.
@@ -59,9 +58,6 @@ func (l *Listing) Name(i int) []byte {
 // Stat of entry i. Of a directory only the kind and the number are compared:
 // the rest is its own listing's.
 func (l *Listing) Stat(i int) *Stat { return &l.entries[i].Stat }
-
-// Mounted says whether entry i is a directory at which something is mounted.
-func (l *Listing) Mounted(i int) bool { return l.entries[i].mounted }
 
 // Add appends an entry.
 func (l *Listing) Add(name []byte, stat *Stat) {

@@ -141,7 +141,6 @@ func (r *Lister) list(fd int, l *Listing) error {
 				continue
 			}
 			l.Add(name, &stat)
-			l.entries[len(l.entries)-1].mounted = stat.IsDir() && uint64(k.Dev) != dev //nolint:unconvert // 32 bits on some processors
 		}
 	}
 }
