@@ -50,6 +50,7 @@ capabilities() {
 	need "sets ACLs" acl setfacl --version
 	need "sets extended attributes" attr setfattr --version
 	need "reads certificates" ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
+	need "packs programs" xz-utils xz --version
 	need "checks shell scripts" shellcheck shellcheck --version
 }
 

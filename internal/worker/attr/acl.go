@@ -169,3 +169,20 @@ func IDsInACL(value []byte) (users, groups []uint32, err error) {
 	slices.Sort(groups)
 	return slices.Compact(users), slices.Compact(groups), nil
 }
+
+// GroupMode returns the permissions that the ACL gives the owning group, as they
+// are in a mode. In the mode of a file that has the ACL the mask is in their place:
+// where the ACL is not kept, that would give the group more than it had.
+func GroupMode(value []byte) (uint32, error) {
+	entries, err := parseACL(value)
+	if err != nil {
+		return 0, err
+	}
+	permissions := uint32(7)
+	for _, e := range entries {
+		if e.tag == tagGroupObj || e.tag == tagMask {
+			permissions &= uint32(e.perm)
+		}
+	}
+	return permissions << 3, nil
+}

@@ -195,46 +195,76 @@ func (f file) read(list []byte) (attrs []Attr, leftOut []string, err error) {
 // system has no room for it; EACCES: a default ACL on what is no folder; EINVAL:
 // the kernel finds a capability or an ACL malformed.
 func Set(fd int, path bool, attrs []Attr) error {
+	refused, err := set(fd, path, attrs)
+	return errors.Join(append([]error{err}, refused...)...)
+}
+
+// SetKept is Set for a file system that may not keep all: it returns the names of
+// those of which it has no kind (EOPNOTSUPP), and they are no error.
+func SetKept(fd int, path bool, attrs []Attr) (lost []string, err error) {
+	refused, err := set(fd, path, attrs)
+	problems := []error{err}
+	for _, r := range refused {
+		var problem *settingError
+		if errors.As(r, &problem) && errors.Is(r, unix.EOPNOTSUPP) {
+			lost = append(lost, problem.name)
+		} else {
+			problems = append(problems, r)
+		}
+	}
+	return lost, errors.Join(problems...)
+}
+
+// settingError is that of an attribute that could not be set.
+type settingError struct {
+	name string
+	err  error
+}
+
+func (e *settingError) Error() string { return fmt.Sprintf("setting attribute %q: %v", e.name, e.err) }
+func (e *settingError) Unwrap() error { return e.err }
+
+// set is Set, with what was refused of single attributes apart from the rest.
+func set(fd int, path bool, attrs []Attr) (refused []error, err error) {
 	if err := check(attrs); err != nil {
-		return err
+		return nil, err
 	}
 	present, _, err := Read(fd, path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if Equal(present, attrs) {
-		return nil
+		return nil, nil
 	}
 	f := fileOf(fd, path)
-	var failed []error
 	// Removing first makes room: on ext4 all attributes share one block.
 	for _, a := range present {
 		if _, wanted := find(attrs, a.Name); wanted {
 			continue
 		}
 		if err := f.remove(a.Name); err != nil && !errors.Is(err, unix.ENODATA) {
-			failed = append(failed, fmt.Errorf("removing attribute %q: %w", a.Name, err))
+			refused = append(refused, fmt.Errorf("removing attribute %q: %w", a.Name, err))
 		}
 	}
-	set := func(a Attr) {
+	setOne := func(a Attr) {
 		if i, there := find(present, a.Name); there && bytes.Equal(present[i].Value, a.Value) {
 			return
 		}
 		if err := f.set(a.Name, a.Value); err != nil {
-			failed = append(failed, fmt.Errorf("setting attribute %q: %w", a.Name, err))
+			refused = append(refused, &settingError{a.Name, err})
 		}
 	}
 	for _, a := range attrs {
 		if a.Name != ACLAccess {
-			set(a)
+			setOne(a)
 		}
 	}
 	// The access ACL opens the file to others, and may close it to its owner,
 	// who could set no user.* then.
 	if i, wanted := find(attrs, ACLAccess); wanted {
-		set(attrs[i])
+		setOne(attrs[i])
 	}
-	return errors.Join(failed...)
+	return refused, nil
 }
 
 func find(attrs []Attr, name string) (int, bool) {

@@ -3,11 +3,12 @@
 // Command cutover-worker is what the provider puts on the two hosts of a sync
 // pass, and takes away again:
 //
-//	cutover-worker serve DIRECTORY...   on the old host, the forced command of the pass's key:
-//	                                    lists and reads the directories for the worker at the other end
-//	                                    of its standard input and output, and does nothing else
-//	cutover-worker pass ORDER           on the new host: makes a pass; ORDER is a file, see the package order
-//	cutover-worker version              says that it runs here
+//	cutover-worker serve CHAIN     on the old host, the forced command of the pass's key: lists and reads
+//	                               the directories that were noted for the chain for the worker at the
+//	                               other end of its standard input and output, and does nothing else
+//	cutover-worker pass ORDER      on the new host: makes a pass; ORDER is a file, see the package order
+//	cutover-worker QUESTION        answers one of the provider, see questions
+//	cutover-worker version         says that it runs here
 //
 // What comes over the stream is never taken for an option or a path of a root.
 // Exit codes: 0 it is done, also where single files could not be; 1 it could not
@@ -43,15 +44,17 @@ func main() {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
 	switch {
-	case len(args) > 1 && args[0] == "serve":
-		widen(stdin, stdout)
-		err = pass.Serve(ctx, stream{stdin, stdout}, pass.Served{Paths: args[1:], Names: names.Host{}})
+	case len(args) == 2 && args[0] == "serve":
+		chain := args[1] //nolint:gosec // there are two
+		err = serve(ctx, chain, stdin, stdout)
+	case len(args) == 1 && questions[args[0]] != nil:
+		err = questions[args[0]](ctx, stdin, stdout)
 	case len(args) == 2 && args[0] == "pass":
 		err = runPass(ctx, args[1])
 	case len(args) == 1 && args[0] == "version":
 		_, err = fmt.Fprintln(stdout, "cutover-worker", version)
 	default:
-		fmt.Fprintln(stderr, "usage: cutover-worker serve DIRECTORY... | pass ORDER | version")
+		fmt.Fprintln(stderr, "usage: cutover-worker serve CHAIN | pass ORDER | QUESTION | version")
 		return 2
 	}
 	if err != nil {
@@ -59,6 +62,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 1
 	}
 	return 0
+}
+
+func serve(ctx context.Context, chain string, stdin io.Reader, stdout io.Writer) error {
+	paths, err := state.Served(chain)
+	if err != nil {
+		return err
+	}
+	widen(stdin, stdout)
+	return pass.Serve(ctx, stream{stdin, stdout}, pass.Served{Paths: paths, Names: names.Host{}})
 }
 
 // pipeSize is how many bytes a pipe to or from ssh holds; more than the 64 KiB that

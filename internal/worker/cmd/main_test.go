@@ -10,20 +10,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/chain"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/order"
 )
 
-// The test's own program is the worker where this is set.
+// The test's own program is the worker where this is set: to the directory in which a
+// host keeps what belongs to passes.
 const asWorker = "CUTOVER_TEST_AS_WORKER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asWorker) != "" {
+	if dir := os.Getenv(asWorker); dir != "" {
+		state.Dir = dir
 		main()
 	}
 	os.Exit(m.Run())
@@ -33,12 +37,12 @@ func TestMain(m *testing.M) {
 type hosts struct {
 	t                    *testing.T
 	source, target, home string
+	served               []string
 	order                order.Pass
 }
 
 func newHosts(t *testing.T) *hosts {
 	t.Helper()
-	t.Setenv(asWorker, "1")
 	dir := t.TempDir()
 	h := &hosts{t: t, source: filepath.Join(dir, "source"), target: filepath.Join(dir, "target"), home: filepath.Join(dir, "home")}
 	for _, d := range []string{h.source, h.target, h.home, filepath.Join(h.home, "trash")} {
@@ -47,12 +51,29 @@ func newHosts(t *testing.T) *hosts {
 		}
 	}
 	h.order = order.Pass{
-		Connect: []string{os.Args[0], "serve", h.source},
+		Connect: []string{os.Args[0], "serve", servedChain},
 		Roots:   []order.Root{{Source: h.source, Target: h.target, Base: filepath.Join(h.home, "base"), Trash: filepath.Join(h.home, "trash")}},
 		Delete:  "trash", Strangers: "fail", Conflict: "replace", Verify: "changed",
 		Status: filepath.Join(h.home, "status"), Outcome: filepath.Join(h.home, "outcome"),
 	}
+	h.served = []string{h.source}
+	h.serve(h.source)
 	return h
+}
+
+const servedChain = "0123456789ab"
+
+// serve notes what the key of the chain can read.
+func (h *hosts) serve(paths ...string) {
+	h.t.Helper()
+	h.t.Setenv(asWorker, h.home)
+	if err := os.MkdirAll(filepath.Join(h.home, "pass-"+servedChain), 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	served := chain.State{Dir: h.home}
+	if err := served.SetServed(servedChain, chain.Serves{Paths: paths, Until: time.Now().Add(time.Hour)}); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *hosts) write(name, content string) {
@@ -97,7 +118,7 @@ func TestAPassOfTwoRoots(t *testing.T) {
 	h.write("odd\xff\n", "x")
 	second := newHosts(t)
 	second.write("mail", strings.Repeat("m", 10000))
-	h.order.Connect = append(h.order.Connect, second.source)
+	h.serve(h.source, second.source)
 	root := second.order.Roots[0]
 	root.Number = 1
 	h.order.Roots = append(h.order.Roots, root)
@@ -106,25 +127,65 @@ func TestAPassOfTwoRoots(t *testing.T) {
 		t.Fatalf("%v: %s", err, cmd.Stderr)
 	}
 	o := h.outcome()
-	if o.Error != "" || len(o.Roots) != 2 || o.Roots[0].Created != 2 || o.Roots[1].Created != 1 || o.Roots[1].Brought != 10000 ||
+	if o.Error != "" || len(o.Roots) != 2 || o.Roots[0].Did["created"].Count != 2 || o.Roots[1].Did["created"].Count != 1 || o.Roots[1].Brought != 10000 ||
 		o.Roots[0].Regular != 2 || o.Received < 10000 || o.Sent == 0 || o.Finished.Before(o.Started) {
 		t.Errorf("the outcome is %+v", o)
 	}
 	if text, err := os.ReadFile(filepath.Join(second.target, "mail")); err != nil || len(text) != 10000 {
 		t.Errorf("the mail has %d bytes, error %v", len(text), err)
 	}
-	var status order.Status
 	text, err := os.ReadFile(h.order.Status)
-	if err == nil {
-		err = json.Unmarshal(text, &status)
-	}
-	if err != nil || status.Files != 3 || status.Bytes != 10008 || status.Root != 1 || status.Phase != "finishing" {
-		t.Errorf("the status is %s, error %v", text, err)
+	if want := regexp.MustCompile(`^finishing path 2 of 2: 100 %, 9 KiB of 9 KiB(, [0-9]+ K?i?B/s)?, at mail\n$`); err != nil || !want.Match(text) {
+		t.Errorf("the status is %q, error %v", text, err)
 	}
 	// Nobody else reads what it has left.
 	for _, name := range []string{h.order.Status, h.order.Outcome, h.order.Roots[0].Base} {
 		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, error %v", name, info.Mode(), err)
+		}
+	}
+}
+
+// A log is appended to, also by a pass that cannot go on, and is root's alone.
+func TestTheLog(t *testing.T) {
+	h := newHosts(t)
+	h.write("odd\n", "x")
+	h.order.Log = filepath.Join(h.home, "log")
+	if err := h.start().Wait(); err != nil {
+		t.Fatal(err)
+	}
+	h.order.Roots[0].Number = 1
+	if err := h.start().Wait(); err == nil {
+		t.Error("it ended well")
+	}
+	text, err := os.ReadFile(h.order.Log)
+	if lines := strings.Split(string(text), "\n"); err != nil || len(lines) != 4 || !strings.HasPrefix(lines[0], "root ") ||
+		lines[1] != `created odd\n` || !strings.HasSuffix(lines[2], " "+h.source+" -> "+h.target) {
+		t.Errorf("the log is %q, error %v", text, err)
+	}
+	if info, err := os.Stat(h.order.Log); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("it has mode %v, error %v", info.Mode(), err)
+	}
+}
+
+// A log that cannot be written is said once, and stops nothing.
+func TestALogThatCannotBeWritten(t *testing.T) {
+	for _, name := range []string{"/dev/full", "/dev/null/log"} {
+		h := newHosts(t)
+		h.write("one", "x")
+		second := newHosts(t)
+		second.write("one", "x")
+		h.add(second)
+		h.order.Log = name
+		if err := h.start().Wait(); err != nil {
+			t.Fatal(err)
+		}
+		o := h.outcome()
+		if d := o.Roots[0].Found["damaged"]; d.Count != 1 || d.Paths[0].Path != name || o.Roots[1].Found["damaged"].Count != 0 {
+			t.Errorf("with %s the outcome is %+v", name, o)
+		}
+		if o.Roots[0].Changes != 1 || !o.Roots[0].First || !o.Roots[1].First {
+			t.Errorf("changes are %+v", o.Roots)
 		}
 	}
 }
@@ -180,10 +241,17 @@ func TestServeTakesNoOptionFromTheStream(t *testing.T) {
 			t.Errorf("%q ends with %d and says %q", args, code, &stderr)
 		}
 	}
+	state.Dir = h.home
+	t.Cleanup(func() { state.Dir = order.State })
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"serve", h.source}, strings.NewReader("/etc/shadow\n--help\n"), &bytes.Buffer{}, &stderr)
+	code := run(t.Context(), []string{"serve", servedChain}, strings.NewReader("/etc/shadow\n--help\n"), &bytes.Buffer{}, &stderr)
 	if code != 1 || !strings.Contains(stderr.String(), "malformed message") {
 		t.Errorf("words on the stream: %d, %q", code, &stderr)
+	}
+	for _, chain := range []string{h.source, "../pass-" + servedChain, "ffffffffffff"} {
+		if code := run(t.Context(), []string{"serve", chain}, strings.NewReader(""), &bytes.Buffer{}, &stderr); code != 1 {
+			t.Errorf("serve %q ends with %d", chain, code)
+		}
 	}
 	var out bytes.Buffer
 	if code := run(context.Background(), []string{"version"}, nil, &out, &stderr); code != 0 || !strings.HasPrefix(out.String(), "cutover-worker") {
@@ -198,9 +266,8 @@ func TestASignalEndsAPass(t *testing.T) {
 	cmd := h.start()
 	begun := time.Now()
 	for {
-		var s order.Status
 		text, err := os.ReadFile(h.order.Status)
-		if err == nil && json.Unmarshal(text, &s) == nil && s.Phase == "copying" {
+		if err == nil && strings.HasPrefix(string(text), "copying path 1 of 1: ") {
 			break
 		}
 		if time.Since(begun) > time.Minute {

@@ -9,33 +9,57 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/job"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/names"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/order"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/pass"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
 )
 
 // runPass makes the pass of an order, and writes how it ended. Its error is what
 // the outcome says, too.
 func runPass(ctx context.Context, file string) error {
+	if err := job.Begin(file); err != nil {
+		return err
+	}
 	o, err := order.ReadPass(file)
 	if err != nil {
 		return err
 	}
 	outcome := order.Outcome{Started: time.Now().UTC()}
 	passErr := connected(ctx, o, &outcome)
-	outcome.Finished = time.Now().UTC()
 	if passErr != nil {
-		outcome.Error = passErr.Error()
+		outcome.Error, outcome.Reason = passErr.Error(), reason(passErr, &outcome)
 	}
+	if o.ID != "" {
+		// What cannot be told of the trash is no reason to lose the rest.
+		outcome.TrashBytes, _ = state.TidyTrash(o.ID)
+		_ = os.Remove(o.Status)
+	}
+	outcome.Finished = time.Now().UTC()
 	return errors.Join(passErr, order.Write(o.Outcome, outcome))
+}
+
+// reason is what kind of error a pass ended with.
+func reason(err error, outcome *order.Outcome) order.Reason {
+	switch {
+	case errors.Is(err, pass.ErrRefused):
+		return order.Refused
+	case errors.Is(err, pass.ErrGreeting):
+		return order.Greeting
+	case errors.Is(err, pass.ErrSilent) && outcome.Received == 0:
+		return order.Unreachable
+	case errors.Is(err, unix.ENOSPC):
+		return order.NoRoom
+	}
+	return ""
 }
 
 // connected makes the pass over the order's command.
@@ -48,97 +72,70 @@ func connected(ctx context.Context, o *order.Pass, outcome *order.Outcome) error
 	if err != nil {
 		return err
 	}
-	peer := pass.NewPeer(line)
-	for i, root := range o.Roots {
-		report := pass.NewReport()
-		ended := watch(o.Status, i, report, outcome)
-		r := order.RootOutcome{Started: time.Now().UTC()}
-		err = peer.Run(ctx, options(o, root, strings.TrimSpace(string(boot))), report)
-		ended()
-		r.Finished = time.Now().UTC()
-		fill(&r, report)
-		outcome.Roots = append(outcome.Roots, r)
-		if err != nil {
-			err = fmt.Errorf("%s: %w", root.Source, err)
-			break
-		}
-	}
+	log := newLog(o.Log)
+	defer log.close()
+	c := &course{order: o, boot: strings.TrimSpace(string(boot)), peer: pass.NewPeer(line), counts: line.counts, log: log}
+	ended := c.watch()
+	err = c.run(ctx)
+	ended()
+	c.fill(outcome)
 	outcome.Sent, outcome.Received = line.counts()
-	return line.end(err)
+	err = line.end(err)
+	outcome.Said = line.stderr.String()
+	return err
 }
 
 func options(o *order.Pass, root order.Root, boot string) pass.Options {
 	look := pass.LookChanged
 	switch o.Verify {
+	case "none":
+		look = pass.LookNone
 	case "metadata":
 		look = pass.LookAll
 	case "checksum":
 		look = pass.LookContent
 	}
 	return pass.Options{
-		Number: root.Number, Target: root.Target, Excludes: o.Excludes, Base: root.Base, Boot: boot,
+		Number: root.Number, Source: root.Source, Target: root.Target, Excludes: o.Excludes, Base: root.Base, Boot: boot,
 		Delete: pass.Deletion(o.Delete), Trash: root.Trash, Strangers: pass.Strangers(o.Strangers), Owners: names.Host{},
 		OnConflict: o.Conflict, Look: look, Preview: o.Preview,
 	}
-}
-
-// watch writes every second how far the pass is, until the function that it
-// returns is called.
-func watch(file string, root int, report *pass.Report, outcome *order.Outcome) (ended func()) {
-	var before order.Status
-	for _, r := range outcome.Roots {
-		before.Files += r.Created + r.Updated + r.Attributes + r.Renamed
-		before.Bytes += r.Brought
-	}
-	say := func() {
-		files, bytes := report.Done()
-		// A status that cannot be written stops no pass.
-		_ = order.Write(file, order.Status{Time: time.Now().UTC(), Phase: report.Phase(), Root: root, Files: before.Files + files, Bytes: before.Bytes + bytes})
-	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		for {
-			say()
-			select {
-			case <-ticker.C:
-			case <-stop:
-				say()
-				return
-			}
-		}
-	}()
-	return func() { close(stop); <-stopped }
 }
 
 // fill sets what was done about a root.
 func fill(r *order.RootOutcome, report *pass.Report) {
 	s := report.Source
 	r.Regular, r.Directories, r.Links, r.Special, r.Bytes = s.Regular, s.Directories, s.Links, s.Special, s.Bytes
-	r.Created, r.Updated, r.Attributes, r.Renamed, r.Deleted = report.Created, report.Updated, report.Attributes, report.Renamed, report.Deleted
-	r.Brought, r.Literal, r.Trashed = report.Bytes, report.Literal, report.Trashed
-	for kind, found := range report.Found {
-		if r.Found == nil {
-			r.Found = map[string]order.Found{}
-		}
-		f := order.Found{Count: found.Count}
-		for _, p := range found.Paths {
-			f.Paths = append(f.Paths, order.Path{Path: readable(p.Path), Text: readable(p.Text)})
-		}
-		r.Found[string(kind)] = f
+	r.First, r.Changes, r.Verified = report.First, report.Changes, report.Verified
+	r.Transferred, r.Brought, r.Literal, r.Trashed = report.Transferred, report.Bytes, report.Literal, report.Trashed
+	entries, bytes := report.Expected()
+	done, _ := report.Done()
+	r.ToCome, r.ToComeBytes = max(0, entries-done), max(0, bytes-report.Written())
+	for _, s := range report.Strangers {
+		s := order.Stranger{Group: s.Group, ID: s.ID, Name: tree.Readable(s.Name), Here: tree.Readable(s.Here), Count: s.Count}
+		r.Strangers = append(r.Strangers, s)
 	}
+	for _, l := range report.Lacks {
+		lack := order.Lack{What: l.What, Count: l.Count, Fatal: l.Fatal}
+		for _, path := range l.Examples {
+			lack.Examples = append(lack.Examples, tree.Readable(path))
+		}
+		r.Lacks = append(r.Lacks, lack)
+	}
+	r.Did, r.Found = readable(report.Did), readable(report.Found)
 }
 
-// readable is text as it can be shown: what is not UTF-8, or moves a terminal's
-// cursor, is written with a backslash.
-func readable(text string) string {
-	if utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
-		return text
+// readable are the paths of each kind as they can be shown.
+func readable[K ~string](kinds map[K]*pass.Found) map[string]order.Found {
+	all := map[string]order.Found{}
+	for kind, found := range kinds {
+		f := order.Found{Count: found.Count}
+		for _, p := range found.Paths {
+			f.Paths = append(f.Paths, order.Path{Path: tree.Readable(p.Path), Text: tree.Readable(p.Text)})
+		}
+		all[string(kind)] = f
 	}
-	quoted := strconv.Quote(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	return all
 }
 
 // line is the command that leads to the old host.
@@ -220,10 +217,10 @@ func (l *line) end(err error) error {
 	}
 	waited := l.cmd.Wait()
 	if err == nil && waited != nil {
-		err = fmt.Errorf("%s: %w", l.cmd.Path, waited)
+		err = fmt.Errorf("%s: %w", filepath.Base(l.cmd.Path), waited)
 	}
 	if said := l.stderr.String(); err != nil && said != "" {
-		err = fmt.Errorf("%w; %s said: %s", err, l.cmd.Path, said)
+		err = fmt.Errorf("%w; %s said: %s", err, filepath.Base(l.cmd.Path), strings.ReplaceAll(said, "\n", "; "))
 	}
 	return err
 }
@@ -247,8 +244,13 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// String is what was kept, as it can be shown.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return readable(strings.ReplaceAll(strings.TrimSpace(string(t.kept)), "\n", "; "))
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(string(t.kept)), "\n") {
+		lines = append(lines, tree.Readable(strings.TrimRight(line, "\r")))
+	}
+	return strings.Join(lines, "\n")
 }

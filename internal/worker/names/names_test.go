@@ -40,11 +40,12 @@ func TestNobodyIsAskedFor(t *testing.T) {
 	}
 }
 
-// getent puts a script in the place of getent, which says how often it was
-// started.
-func getent(t *testing.T, script string) (starts func() int) {
+// fakeGetent puts a script in the place of getent, which says how often it was
+// started. It is asked first.
+func fakeGetent(t *testing.T, script string) (starts func() int) {
 	t.Helper()
 	dir := t.TempDir()
+	files(t, map[string]string{"nsswitch.conf": "passwd: sss files\ngroup: sss files\n"})
 	log := filepath.Join(dir, "log")
 	text := "#!/bin/sh\necho >>" + log + "\n" + script + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "getent"), []byte(text), 0o755); err != nil {
@@ -58,7 +59,7 @@ func getent(t *testing.T, script string) (starts func() int) {
 }
 
 func TestOddAnswers(t *testing.T) {
-	starts := getent(t, `printf '%s\n' 'anna:x:1000:1000::/:' 'anna2:x:1000:1000::/:' 'half:x' ':x:5:' 'odd:x:minus:1' 'big:x:4294967296:1'; exit 2`)
+	starts := fakeGetent(t, `printf '%s\n' 'anna:x:1000:1000::/:' 'anna2:x:1000:1000::/:' 'half:x' ':x:5:' 'odd:x:minus:1' 'big:x:4294967296:1'; exit 2`)
 	var ids []uint32
 	for id := range uint32(2500) {
 		ids = append(ids, id)
@@ -77,7 +78,7 @@ func TestOddAnswers(t *testing.T) {
 }
 
 func TestGetentFails(t *testing.T) {
-	getent(t, "echo 'no such service' >&2; exit 3")
+	fakeGetent(t, "echo 'no such service' >&2; exit 3")
 	if _, _, err := (Host{}).Names([]uint32{7}, nil); err == nil {
 		t.Error("an error of getent counts as nobody")
 	}

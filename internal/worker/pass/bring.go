@@ -51,6 +51,9 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 	}
 	i := &item{name: string(name), verdict: v, listed: *source, target: there, before: base, basis: -1, way: wayOf(source)}
 	if there == nil && d.rename(i) {
+		if t.options.Preview {
+			return
+		}
 		v.Likely = true
 	}
 	switch {
@@ -120,9 +123,8 @@ func (t *target) askOne(d *directory, i *item) {
 func (d *directory) flush() error {
 	t := d.t
 	if t.options.Preview {
-		return d.preview()
-	}
-	if err := t.intend(d.path, d.base.Piece, &d.intents); err != nil {
+		d.preview()
+	} else if err := t.intend(d.path, d.base.Piece, &d.intents); err != nil {
 		return err
 	}
 	d.intents = intents{}
@@ -132,26 +134,6 @@ func (d *directory) flush() error {
 	b := d.batch
 	d.batch, d.size = nil, 0
 	return t.ask(b, true)
-}
-
-// preview counts what would be asked for.
-func (d *directory) preview() error {
-	b := d.batch
-	d.batch, d.size, d.intents = nil, 0, intents{}
-	if b == nil {
-		return nil
-	}
-	for _, i := range b.items {
-		if i.name != "" {
-			in := &incoming{item: i, size: i.listed.Size, literal: i.listed.Size}
-			i.verdict.Likely = i.way == fetchHash
-			d.t.count(in)
-			if !i.verdict.Likely {
-				d.t.say(tree.Join(d.path, i.name), i.verdict)
-			}
-		}
-	}
-	return nil
 }
 
 // brought notes what became of an item.
@@ -193,12 +175,10 @@ func (d *directory) put() error {
 func (d *directory) makeDirectory(name []byte, source *tree.Stat, base *tree.Known, there *tree.Stat, v tree.Verdict) {
 	t := d.t
 	path := tree.Join(d.path, name)
-	t.report.add(&t.report.Created, 1)
-	t.say(path, v)
-	if t.options.Preview {
-		return
-	}
 	err := func() error {
+		if t.options.Preview {
+			return nil
+		}
 		// Should the pass break off, its attributes are asked for again.
 		t.baseMu.Lock()
 		err := t.base.Seal(path, tree.Stat{})
@@ -228,6 +208,8 @@ func (d *directory) makeDirectory(name []byte, source *tree.Stat, base *tree.Kno
 		d.keep(name, base)
 		return
 	}
+	t.report.did(Created, path)
+	t.say(path, v)
 	t.touch(path, func(touched *touch) { touched.made = true })
 	// What the source has in it may be as it was, so that it is not among what was
 	// listed; and the path may have led to it until now, through a link.
@@ -259,11 +241,13 @@ func (d *directory) rename(i *item) bool {
 		return false
 	}
 	defer unix.Close(from)
-	stat, err := tree.StatAt(from, old.name)
+	stat, err := t.statAt(from, old.dir, old.name)
 	if err != nil || tree.StateOf(&stat) != old.known.Target {
 		return false
 	}
-	if !t.options.Preview {
+	if t.options.Preview {
+		t.away[tree.Join(old.dir, old.name)], t.stirred[old.dir] = true, true
+	} else {
 		err = t.intend(d.path, d.base.Piece, &intents{[][]byte{[]byte(i.name)}, []*tree.Stat{&i.listed}})
 		if err == nil {
 			err = t.change.move(from, old.name, d.handle, i.name)
@@ -275,7 +259,7 @@ func (d *directory) rename(i *item) bool {
 		t.touch(d.path, func(touched *touch) { touched.changed = true })
 	}
 	delete(t.moved, i.listed.Ino)
-	t.report.add(&t.report.Renamed, 1)
+	t.report.didTo(Renamed, tree.Join(d.path, i.name), tree.Join(old.dir, old.name), 0, 0)
 	i.renamed, i.target = true, &stat
 	return true
 }

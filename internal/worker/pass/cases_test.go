@@ -125,15 +125,15 @@ func TestALargeDirectory(t *testing.T) {
 	}
 	// Two minutes later nothing is recent.
 	w.clock = func() time.Time { return time.Now().Add(2 * time.Minute) }
-	if r := w.pass(); r.Created != 17_001 || len(r.Found) > 0 {
+	if r := w.pass(); r.Times(Created) != 17_001 || len(r.Found) > 0 {
 		t.Errorf("first %s", tell(r))
 	}
 	w.mustBeSame()
-	if r := w.pass(); r.Created+r.Updated+r.Attributes+r.Renamed+r.Deleted > 0 || len(r.Found) > 0 {
+	if r := w.pass(); r.Times(Created)+r.Times(Updated)+r.Times(Attributes)+r.Times(Renamed)+r.Times(Deleted) > 0 || len(r.Found) > 0 {
 		t.Errorf("without changes %s", tell(r))
 	}
 	w.sh(`cd source/new; mv 1.mail 1.mail:2,S; rm 2.mail; echo more >>3.mail; echo new >new.mail; rm ../../target/new/4.mail; echo own >../../target/new/own.mail`)
-	if r := w.pass(); r.Renamed != 1 || r.Deleted != 1 || r.Updated != 1 || r.Count(Lost) != 1 || r.Source.Regular != 17_000 {
+	if r := w.pass(); r.Times(Renamed) != 1 || r.Times(Deleted) != 1 || r.Times(Updated) != 1 || r.Count(Lost) != 1 || r.Source.Regular != 17_000 {
 		t.Errorf("with some changes %s, %d files", tell(r), r.Source.Regular)
 	}
 	w.sh(`rm target/new/own.mail; touch -r source/new target/new`)
@@ -141,7 +141,7 @@ func TestALargeDirectory(t *testing.T) {
 	w.sh(`cd source/new; find . -name '[1-9]*[0-9][0-9].mail' -delete; ls | wc -l`)
 	w.pass()
 	w.mustBeSame()
-	if r := w.pass(); len(r.Found) > 0 || r.Created+r.Updated+r.Deleted > 0 {
+	if r := w.pass(); len(r.Found) > 0 || r.Times(Created)+r.Times(Updated)+r.Times(Deleted) > 0 {
 		t.Errorf("in the end %s", tell(r))
 	}
 }

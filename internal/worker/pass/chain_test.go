@@ -68,6 +68,7 @@ type chain struct {
 	old, new       *changer
 	skip           func(path string, isDir bool) bool
 	targetChanges  bool
+	previews       bool // before each pass
 	readers        int
 	ahead          time.Duration // of the old host's clock
 	own            map[string]string
@@ -373,7 +374,7 @@ func paths(report *Report, kind Finding) map[string]bool {
 }
 
 func tell(r *Report) string {
-	text := fmt.Sprintf("made %d, updated %d, attributes %d, renamed %d, deleted %d", r.Created, r.Updated, r.Attributes, r.Renamed, r.Deleted)
+	text := fmt.Sprintf("made %d, updated %d, attributes %d, renamed %d, deleted %d", r.Times(Created), r.Times(Updated), r.Times(Attributes), r.Times(Renamed), r.Times(Deleted))
 	for _, kind := range slices.Sorted(maps.Keys(r.Found)) {
 		text += fmt.Sprintf(", %s %d", kind, r.Found[kind].Count)
 		for _, p := range r.Found[kind].Paths {
@@ -388,8 +389,9 @@ func (c *chain) quiet(last bool) {
 	source := list(c.t, c.source, c.skip)
 	before := list(c.t, c.two.target, nil)
 	outside := c.outside()
-	if c.r.IntN(6) == 0 {
-		c.preview(before)
+	var previewed *Report
+	if c.previews || c.r.IntN(6) == 0 {
+		previewed = c.preview(before)
 	}
 	report, err := c.served(context.Background(), nil)
 	c.note("pass: %s, error %v", tell(report), err)
@@ -397,6 +399,9 @@ func (c *chain) quiet(last bool) {
 	if err != nil {
 		c.t.Errorf("the pass failed: %v", err)
 		return
+	}
+	if previewed != nil {
+		c.samePreview(previewed, report, before)
 	}
 	for _, difference := range unchanged(outside, c.outside(), true) {
 		c.t.Errorf("outside the target: %s", difference)
@@ -418,20 +423,6 @@ func (c *chain) quiet(last bool) {
 	}
 	if !c.targetChanges && !c.everTorn && c.options.Delete != None && (last || c.r.IntN(5) == 0) && len(c.options.Excludes) == 0 && !c.t.Failed() {
 		c.mustBeSame()
-	}
-}
-
-// preview is a pass that changes nothing, and leaves all to the next one.
-func (c *chain) preview(before listing) {
-	c.options.Preview = true
-	report, err := c.served(context.Background(), nil)
-	c.options.Preview = false
-	c.note("preview: %s, error %v", tell(report), err)
-	if err != nil {
-		c.t.Errorf("the preview failed: %v", err)
-	}
-	for _, difference := range unchanged(before, list(c.t, c.two.target, nil), false) {
-		c.t.Errorf("the preview: %s", difference)
 	}
 }
 
@@ -457,10 +448,16 @@ func (c *chain) again(before listing) {
 		c.t.Errorf("a pass without changes failed: %v", err)
 		return
 	}
-	if report.Created+report.Updated+report.Attributes+report.Renamed+report.Deleted > 0 {
+	if report.Times(Created)+report.Times(Updated)+report.Times(Attributes)+report.Times(Renamed)+report.Times(Deleted) > 0 {
 		c.t.Errorf("a pass without changes has something to do: %s", tell(report))
 	}
-	for _, kind := range []Finding{Lost, Conflict, Kept, Vanished, Unread, Damaged, Unmount} {
+	if report.Changes > 0 && report.Count(Refused)+report.Count(Failed) == 0 {
+		c.t.Errorf("a pass without changes finds %d changes: %s", report.Changes, tell(report))
+	}
+	if all := report.Source.all(); c.options.all() && report.Verified != all && report.Count(Refused)+report.Count(Failed) == 0 {
+		c.t.Errorf("a pass without changes verifies %d of %d", report.Verified, all)
+	}
+	for _, kind := range []Finding{Lost, Conflict, Kept, Vanished, Unread, Damaged, Unmount, Differs, Meanwhile} {
 		if report.Count(kind) > 0 && !(kind == Kept && c.everTorn) {
 			c.t.Errorf("a pass without changes finds something: %s", tell(report))
 		}

@@ -144,28 +144,40 @@ func (c changes) times(fd int, path bool, mtime int64) error {
 	})
 }
 
-func (c changes) attributes(fd int, path bool, attrs []attr.Attr) error {
-	return c.do("setxattr", "", func() error { return attr.Set(fd, path, attrs) })
+// attributes sets the attributes of an entry, and returns the names of those that
+// its file system does not keep.
+func (c changes) attributes(fd int, path bool, attrs []attr.Attr) (lost []string, err error) {
+	err = c.do("setxattr", "", func() (err error) { lost, err = attr.SetKept(fd, path, attrs); return err })
+	return lost, err
+}
+
+func (c changes) setxattr(fd int, name string, value []byte) error {
+	return c.do("setxattr", "", func() error { return unix.Fsetxattr(fd, name, value, 0) })
 }
 
 // dress gives an entry its owner, time, attributes and permissions, in the order
 // in which none undoes another; the package attr says why. The permissions come
 // last: until then the mode says that it is not complete. What is right is left
 // alone: each call would give it a new time of change. have is what it has.
-func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.Attr) error {
+// lost are the names of attributes that its file system does not keep.
+func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.Attr) (lost []string, err error) {
 	chowned := have.UID != want.UID || have.GID != want.GID
 	if chowned {
 		if err := c.chown(fd, want.UID, want.GID); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if have.Mtime != want.Mtime {
 		if err := c.times(fd, path, want.Mtime); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := c.attributes(fd, path, attrs); err != nil {
-		return err
+	if lost, err = c.attributes(fd, path, attrs); err != nil {
+		return nil, err
+	}
+	wantMode, err := kept(want.Mode, attrs, lost)
+	if err != nil {
+		return nil, err
 	}
 	// A change of the owner takes the bits of set-user-ID away; an ACL that came or
 	// went sets those of the group.
@@ -173,14 +185,14 @@ func (c changes) dress(fd int, path bool, have, want *tree.Stat, attrs []attr.At
 	if chowned || slices.ContainsFunc(attrs, attr.Attr.IsACL) {
 		now, err := tree.Fstat(fd)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		mode = now.Mode
 	}
-	if want.Kind() != unix.S_IFLNK && mode != want.Mode {
-		return c.chmod(fd, path, want.Mode)
+	if want.Kind() != unix.S_IFLNK && mode != wantMode {
+		return lost, c.chmod(fd, path, wantMode)
 	}
-	return nil
+	return lost, nil
 }
 
 // maker is the user to whom what a pass makes belongs until it is complete: root,

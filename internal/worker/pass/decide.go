@@ -71,14 +71,17 @@ type directory struct {
 	// taken one since.
 	known    bool
 	unsure   bool
-	coarse   bool
+	coarse   bool // the time of change says nothing
+	content  bool // of each file the content is compared
 	made     bool // by this pass: nothing is in it yet
 	intended map[string]tree.Stat
 	batch    *batch
 	size     int64 // of what the batch brings, in bytes
 	intents  intents
-	changed  bool // something in it
-	bare     bool // it may not have its own attributes yet
+	changes  int64 // of the source's, see Report.Changes
+	verified int64 // of the target's, see Report.Verified
+	changed  bool  // something in it
+	bare     bool  // it may not have its own attributes yet
 
 	mu      sync.Mutex
 	next    tree.Brought // what the base is to have of it
@@ -107,12 +110,19 @@ func (t *target) decide(at tree.Place) error {
 	} else {
 		d.source.Same(&d.base)
 	}
+	if at.Path != "" && at.Piece.Number == 0 && d.source.Self != d.base.Source {
+		d.changes++
+	}
+	defer func() {
+		t.report.add(&t.report.Changes, d.changes)
+		t.report.add(&t.report.Verified, d.verified)
+	}()
 	d.next.Reset(at.Path, at.Piece)
 	d.next.Source, d.next.Mount = d.source.Self, d.source.Mount
-	d.coarse = d.source.Mount.Coarse() || t.options.Look == LookContent
-	var ino uint64 // of the directory on the target
+	d.coarse, d.content = d.source.Mount.Coarse(), t.options.Look == LookContent
+	var self tree.Stat // the directory on the target
 	if d.handle, err = t.root.OpenDir(at.Path); err != nil {
-		if t.options.Preview && errors.Is(err, unix.ENOENT) {
+		if t.options.Preview && t.wasMade(at.Path) {
 			d.handle = -1 // it would have been made
 		} else {
 			t.report.find(Failed, at.Path, "its directory cannot be opened on the new host: "+err.Error())
@@ -120,12 +130,11 @@ func (t *target) decide(at tree.Place) error {
 		}
 	} else {
 		defer unix.Close(d.handle)
-		self, err := tree.Fstat(d.handle)
-		if err != nil {
+		if self, err = tree.Fstat(d.handle); err != nil {
 			return err
 		}
-		d.known = self == d.base.Target && !d.unsure && t.options.Look == LookChanged && !t.lacking[at.Path]
-		ino = self.Ino
+		self = t.untried(at.Path, self)
+		d.known = self == d.base.Target && !d.unsure && !t.options.all() && !t.lacking[at.Path] && !t.stirred[at.Path]
 		// Of a piece it is not noted yet: the others are still to be looked at.
 		if d.next.Target = self; at.Piece.Bits > 0 {
 			d.next.Target = d.base.Target
@@ -142,9 +151,11 @@ func (t *target) decide(at tree.Place) error {
 	}
 	// Until it was finished nothing is noted of it on the target: a pass that broke
 	// off may have made it, and not more. Another number is another directory.
-	d.bare = d.source.Self != d.base.Source || d.base.Target.Ino != ino || d.base.Target == (tree.Stat{}) || t.wasMade(at.Path)
+	d.bare = d.source.Self != d.base.Source || d.base.Target.Ino != self.Ino || d.base.Target == (tree.Stat{}) || t.wasMade(at.Path)
 	if at.Piece.Number == 0 && d.bare {
 		d.ask(&item{name: "", listed: d.source.Self, basis: -1, way: fetchWhole}, 0)
+	} else if at.Piece.Number == 0 && t.options.all() {
+		d.verifySelf(&self)
 	}
 	if err := d.merge(); err != nil {
 		return err
@@ -218,7 +229,8 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 	if source == nil && t.excluded(tree.Join(d.path, name), base != nil && base.Source.IsDir()) {
 		return nil
 	}
-	if source != nil && base != nil && d.known && base.Source == tree.SourceOf(source) && !base.Recent && !(d.coarse && source.IsRegular()) {
+	d.countChange(source, base)
+	if source != nil && base != nil && d.known && base.Source == tree.SourceOf(source) && !base.Recent && !((d.coarse || d.content) && source.IsRegular()) {
 		d.keep(name, base)
 		return nil
 	}
@@ -233,7 +245,7 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 		d.keep(name, base)
 		return nil
 	}
-	q := tree.Question{Source: source, Base: base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker}
+	q := tree.Question{Source: source, Base: base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Content: d.content, Maker: maker}
 	if intended, ok := d.intended[string(name)]; ok {
 		q.Intended = &intended
 		if source == nil && there != nil {
@@ -244,6 +256,7 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 	v := tree.Decide(q)
 	switch v.Action {
 	case tree.Nothing:
+		d.compared(source, there)
 		d.keep(name, base)
 	case tree.Adopt:
 		if source.IsDir() {
@@ -256,9 +269,12 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 			d.bring(name, source, base, there, v)
 			return nil
 		}
+		t.have(source, base)
+		d.compared(source, there)
 		d.add(name, &tree.Known{Source: *source, Target: tree.StateOf(there), Adopted: base == nil || base.Adopted, Recent: t.recent(source)})
 	case tree.Leave:
-		t.report.find(Left, path, "")
+		d.compared(source, there)
+		t.left(path, source, there)
 		d.keep(name, base)
 	case tree.Keep:
 		if q.Intended != nil && q.Intended.IsDir() && there.IsDir() {
@@ -280,6 +296,20 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 	return nil
 }
 
+// countChange counts an entry that the source has changed. Directories are counted
+// where they are decided about themselves, and by goneDirectory; so is what was one.
+func (d *directory) countChange(source *tree.Stat, base *tree.Known) {
+	switch {
+	case base != nil && base.Source.IsDir(), source != nil && source.IsDir():
+	case source == nil:
+		if base != nil && d.t.options.Delete != None {
+			d.changes++
+		}
+	case base == nil || base.Source != *source:
+		d.changes++
+	}
+}
+
 // unread says whether the source could not look at an entry, or at all in the
 // directory.
 func (d *directory) unread(name []byte) bool {
@@ -292,6 +322,9 @@ func (d *directory) unread(name []byte) bool {
 // look looks at a name on the target; nil where there is nothing.
 func (d *directory) look(name []byte) (*tree.Stat, error) {
 	if d.handle < 0 || d.made {
+		return nil, nil
+	}
+	if d.t.options.Preview && d.t.away[tree.Join(d.path, name)] {
 		return nil, nil
 	}
 	stat, err := tree.StatAt(d.handle, name)
@@ -309,7 +342,7 @@ func (d *directory) look(name []byte) (*tree.Stat, error) {
 // target's own.
 func (d *directory) lookFor(name []byte, source *tree.Stat) (*tree.Stat, error) {
 	there, err := d.look(name)
-	if err != nil || there == nil || !there.IsDir() || source == nil || source.IsDir() || d.t.options.Preview {
+	if err != nil || there == nil || !there.IsDir() || source == nil || source.IsDir() {
 		return there, err
 	}
 	cleared, err := d.t.clear(tree.Join(d.path, name))

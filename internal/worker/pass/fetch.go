@@ -37,8 +37,17 @@ type item struct {
 	basisLen int64
 	blocks   int // size of a block of the signature, in bytes
 	renamed  bool
+	anew     bool // it was copied to another file system, and is not what was written
 	// done takes what the base is to have of it: nil where it was not brought.
 	done func(brought *tree.Known)
+}
+
+// path of an item of a directory.
+func (i *item) path(dir string) string {
+	if i.name == "" {
+		return dir
+	}
+	return tree.Join(dir, i.name)
 }
 
 // What a batch is at most.

@@ -5,6 +5,7 @@ package pass
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 
@@ -85,6 +86,9 @@ func (t *target) finish() error {
 func (t *target) finishDirectory(path string, touched *touch) error {
 	dir, err := t.root.OpenDir(path)
 	if err != nil {
+		if tree.Gone(err) {
+			err = errors.Join(err, t.verifyGone(path, touched))
+		}
 		return err
 	}
 	defer unix.Close(dir)
@@ -95,17 +99,21 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 	switch {
 	case touched.dress:
 		want := t.wanted(&touched.stat)
-		err = t.change.dress(dir, false, &have, &want, touched.attrs)
+		var lost []string
+		lost, err = t.change.dress(dir, false, &have, &want, touched.attrs)
+		t.omit(path, lost)
 	case touched.made || touched.changed:
 		err = t.finishTime(path, dir, &have, touched)
 	}
 	if err != nil {
-		return err
+		_, verifyErr := t.hasBrought(path, dir)
+		return errors.Join(err, verifyErr)
 	}
 	now, err := tree.Fstat(dir)
 	if err != nil {
 		return err
 	}
+	t.verifyDirectory(path, touched, &now)
 	// Where it is not as it was when its names were looked at, the pass may not have
 	// been the only one who has changed something.
 	if have != touched.before || touched.made || touched.changed {
@@ -121,7 +129,8 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 }
 
 // hasBrought says whether the names in an open directory, with their numbers, are
-// those that the base has. Where somebody has added one they are looked at again.
+// those that the base has. Where somebody has added one they are looked at again. It
+// verifies what this pass has brought on the way.
 func (t *target) hasBrought(path string, dir int) (bool, error) {
 	var brought, there names
 	t.baseMu.Lock()
@@ -135,6 +144,7 @@ func (t *target) hasBrought(path string, dir int) (bool, error) {
 		for i := range d.Len() {
 			brought.add(d.Name(i), d.Entry(i).Target.Ino)
 		}
+		t.verifyFresh(path, dir, &d)
 	}
 	buffer := make([]byte, 32<<10)
 	if _, err := unix.Seek(dir, 0, unix.SEEK_SET); err != nil {

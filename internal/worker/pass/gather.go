@@ -314,19 +314,32 @@ func (t *target) goneEntry(dir string, name []byte, e *tree.Known) {
 	if child := tree.Join(dir, name); e.Source.IsDir() && !t.seen[child] && len(t.base.Pieces(child)) == 0 && t.isGone(child) {
 		t.goneDirs = append(t.goneDirs, child)
 		t.gone[child] = true
+		t.countGone()
 	}
 	if e.Source.IsRegular() && e.Source.Nlink == 1 && !t.excluded(tree.Join(dir, name), false) {
 		t.moved[e.Source.Ino] = &gone{dir, string(name), *e}
 	}
 }
 
+// countGone counts an entry that the source has no more.
+func (t *target) countGone() {
+	if t.options.Delete != None {
+		t.report.add(&t.report.Changes, 1)
+	}
+}
+
+// goneDirectory is for a directory that the source has no more.
 func (t *target) goneDirectory(path string, d *tree.Brought) error {
+	t.countGone()
 	for _, piece := range t.base.Pieces(path) {
 		if err := t.base.Load(path, piece, d); err != nil {
 			return err
 		}
 		for i := range d.Len() {
 			t.goneEntry(path, d.Name(i), d.Entry(i))
+			if !d.Entry(i).Source.IsDir() && !t.excluded(tree.Join(path, d.Name(i)), false) {
+				t.countGone()
+			}
 		}
 	}
 	return nil
@@ -336,7 +349,7 @@ func (t *target) goneDirectory(path string, d *tree.Brought) error {
 // they were left, in order.
 func (t *target) targetChanged() []string {
 	paths := t.base.Known()
-	all := t.options.Look != LookChanged
+	all := t.options.all()
 	t.lacking = map[string]bool{}
 	paths = slices.DeleteFunc(paths, func(path string) bool {
 		if !t.seen[path] {
@@ -359,7 +372,7 @@ func (t *target) targetChanged() []string {
 			t.lacking[parent] = true
 			return false
 		}
-		return now == t.base.Target(path)
+		return t.untried(path, now) == t.base.Target(path)
 	})
 	for path := range t.lacking {
 		paths = append(paths, path)

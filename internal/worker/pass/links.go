@@ -42,6 +42,10 @@ type linkName struct {
 	there   *tree.Stat
 	verdict tree.Verdict
 	refused bool // what is there stays
+	fresh   bool // this pass has made it a name of the file
+	linked  bool // it was one already
+	sibling bool // it was not listed
+	noted   bool // it is Fresh in the base
 }
 
 func (n *linkName) path() string { return tree.Join(n.at.Path, n.name) }
@@ -60,14 +64,14 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 		known := *base
 		n.base = &known
 	}
-	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Maker: maker}
+	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Content: d.content, Maker: maker}
 	if intended, ok := d.intended[n.name]; ok {
 		q.Intended = &intended
 	}
 	q.Chowned = t.chowned(source, there)
 	n.verdict = tree.Decide(q)
 	if n.verdict.Action == tree.Leave {
-		t.report.find(Left, n.path(), "")
+		t.left(n.path(), source, there)
 	} else if !n.verdict.Conflict || t.options.OnConflict != "fail" {
 		d.open.add([]byte(n.name), &n.source)
 	}
@@ -144,9 +148,10 @@ func (t *target) siblings() error {
 				if group == nil || e.Source != group.names[0].source {
 					continue
 				}
-				n := &linkName{at: tree.Place{Path: path, Piece: piece}, name: string(d.Name(i)), source: e.Source, base: new(tree.Known)}
+				n := &linkName{at: tree.Place{Path: path, Piece: piece}, name: string(d.Name(i)), source: e.Source, base: new(tree.Known), sibling: true}
 				*n.base = *e
-				if slices.ContainsFunc(group.names, func(o *linkName) bool { return o.path() == n.path() }) {
+				// What is left out now is the target's own.
+				if t.excluded(n.path(), false) || slices.ContainsFunc(group.names, func(o *linkName) bool { return o.path() == n.path() }) {
 					continue
 				}
 				if n.there = t.lookAt(path, n.name); n.there != nil && e.Is(n.there) {
@@ -220,8 +225,8 @@ func (t *target) lead(group *linkGroup) error {
 		unix.Close(handle)
 	}
 	i.verdict.Likely = false // until it was compared
-	if t.options.Preview {
-		t.count(&incoming{item: i, size: n.source.Size, literal: n.source.Size})
+	if t.options.Preview && !i.compared() {
+		t.previewLead(group, i)
 		return nil
 	}
 	i.done = func(brought *tree.Known) {
@@ -235,9 +240,6 @@ func (t *target) lead(group *linkGroup) error {
 
 // linkAll makes the other names of each group links to the leader.
 func (t *target) linkAll() error {
-	if t.options.Preview {
-		return nil
-	}
 	for _, number := range slices.SortedFunc(maps.Keys(t.groups), compareFiles) {
 		if err := t.ctx.Err(); err != nil {
 			return err
@@ -250,7 +252,9 @@ func (t *target) linkAll() error {
 			if n == group.leader || n.verdict.Action == tree.Leave || n.refused {
 				continue
 			}
-			if err := t.linkTo(group.leader, n); err != nil {
+			if t.options.Preview {
+				t.previewLink(group, n)
+			} else if err := t.linkTo(group.leader, n); err != nil {
 				t.report.find(Failed, n.path(), err.Error())
 			}
 		}
@@ -275,6 +279,7 @@ func (t *target) linkTo(leader, n *linkName) error {
 	}
 	now, err := tree.StatAt(to, n.name)
 	if err == nil && now.Ino == file.Ino {
+		n.linked = true
 		return nil
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -303,14 +308,20 @@ func (t *target) linkTo(leader, n *linkName) error {
 		_ = t.change.unlink(staged, name)
 		return err
 	}
-	t.say(n.path(), n.verdict)
-	if n.there == nil {
-		t.report.add(&t.report.Created, 1)
-	} else {
-		t.report.add(&t.report.Updated, 1)
-	}
+	n.fresh = true
+	t.linkMade(n)
 	t.touch(n.at.Path, func(touched *touch) { touched.changed = true })
 	return nil
+}
+
+// linkMade notes a name of a file that was made.
+func (t *target) linkMade(n *linkName) {
+	t.say(n.path(), n.verdict)
+	if n.there == nil {
+		t.report.did(Created, n.path())
+	} else {
+		t.report.did(Updated, n.path())
+	}
 }
 
 // settle notes in the base what became of all names of files with several: the
@@ -321,7 +332,7 @@ func (t *target) settle() error {
 		if group.failed || group.known == nil {
 			continue
 		}
-		leader := t.lookAt(group.leader.at.Path, group.leader.name)
+		leader := t.lookAtFile(group)
 		if leader == nil {
 			continue
 		}
@@ -332,6 +343,8 @@ func (t *target) settle() error {
 			}
 			known := *group.known
 			known.Target = tree.StateOf(now)
+			known.Fresh = known.Fresh || n.fresh
+			n.noted = known.Fresh
 			if n != group.leader {
 				known.Source = n.source
 				// What was read is the leader's; where its time is another one by now
@@ -344,12 +357,27 @@ func (t *target) settle() error {
 			byPlace[n.at][n.name] = &known
 		}
 	}
+	for _, group := range t.groups {
+		t.compared(group)
+	}
 	for at, names := range byPlace {
 		if err := t.replace(at, names); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lookAtFile looks at the file of a group. Its leader may have been a name that the
+// source has no more, so that it was taken away by now.
+func (t *target) lookAtFile(group *linkGroup) *tree.Stat {
+	stat := t.lookAt(group.leader.at.Path, group.leader.name)
+	for _, n := range group.names {
+		if stat == nil && (n.fresh || n.linked) {
+			stat = t.lookAt(n.at.Path, n.name)
+		}
+	}
+	return stat
 }
 
 // replace notes entries of a piece of a directory; those that are nil are not

@@ -16,16 +16,18 @@ import (
 
 // version is that of the messages. Both ends are of one build, so that another
 // version is somebody else's program.
-const version = 1
+const version = 2
 
 // Kinds of frames from the target.
 const (
-	askHello     = iota + 1 // hello
+	askHello     = iota + 1 // hello: a talk about a root begins
 	askKnown                // digests of directories that the target has
 	askList                 // list a root, now
 	askSignature            // of a file that a fetch with the same number will ask for
 	askFetch                // fetch
 	askEnd                  // that was all
+	askRoot                 // what follows is of the talk about that root
+	askData                 // how much data is in files
 )
 
 // Kinds of frames from the source.
@@ -39,6 +41,7 @@ const (
 	saysContent // content
 	saysEnd
 	saysFailed // why it cannot go on, in words
+	saysData   // bytes of each file that was asked for
 )
 
 // maxExcludes is how many patterns a pass may have: each takes far more memory

@@ -39,7 +39,7 @@ func (m *model) judge() {
 	for _, kind := range []Finding{Lost, Conflict, Left, Kept, Refused} {
 		found[kind] = paths(m.report, kind)
 	}
-	for _, kind := range []Finding{Unread, Vanished, Unmount, Stranger, Omitted} {
+	for _, kind := range []Finding{Unread, Vanished, Unmount, Stranger, Omitted, Differs, Meanwhile} {
 		if m.report.Count(kind) > 0 {
 			m.t.Errorf("in a quiet pass: %s", tell(m.report))
 		}

@@ -4,6 +4,9 @@ package pass
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/attr"
@@ -15,6 +18,9 @@ type owned struct {
 	mu            sync.RWMutex
 	users, groups map[uint32]*mapped
 	fresh         []*mapped // who are not resolved yet
+
+	// Names of numbers on the new host, as far as they were asked for; "" is none.
+	userNames, groupNames map[uint32]string
 }
 
 // mapped is a user or group of the old host.
@@ -23,7 +29,9 @@ type mapped struct {
 	local uint32 // its number on the new host
 	// stranger says why the number stands for somebody else, or nobody, there.
 	stranger string
-	refused  bool // it is somebody else's, or nobody's who has a name
+	refused  bool   // it is somebody else's, or nobody's who has a name
+	here     string // whose number it is on the new host, where it has no name on the old
+	entries  int64  // that are his, of what was listed
 }
 
 // owner takes the name of an owner.
@@ -95,7 +103,7 @@ func (m *mapped) resolve(kind string, ids map[string]uint32, names map[uint32]st
 		return
 	}
 	if name := names[m.ID]; name != "" {
-		m.stranger, m.refused = fmt.Sprintf("%s number %d has no name on the old host, and is %q on the new one", kind, m.ID, name), true
+		m.stranger, m.refused, m.here = fmt.Sprintf("%s number %d has no name on the old host, and is %q on the new one", kind, m.ID, name), true, name
 		return
 	}
 	m.stranger = fmt.Sprintf("%s number %d has no name on either host", kind, m.ID)
@@ -106,6 +114,16 @@ func (t *target) user(id uint32) uint32 { return t.owners.local(false, id) }
 
 // group is the number of a group of the old host on the new one.
 func (t *target) group(id uint32) uint32 { return t.owners.local(true, id) }
+
+// told says whether the old host has said who an owner is.
+func (w *owned) told(group bool, id uint32) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if group {
+		return w.groups[id] != nil
+	}
+	return w.users[id] != nil
+}
 
 func (w *owned) local(group bool, id uint32) uint32 {
 	w.mu.RLock()
@@ -132,6 +150,32 @@ func (w *owned) strange(stat *tree.Stat) (why string, refused bool) {
 	return why, refused
 }
 
+// count notes that a stranger has one more entry.
+func (w *owned) count(stat *tree.Stat) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range []*mapped{w.users[stat.UID], w.groups[stat.GID]} {
+		if m != nil && m.stranger != "" {
+			m.entries++
+		}
+	}
+}
+
+// strangers are those who have entries, users first, by their numbers.
+func (w *owned) strangers() []StrangeOwner {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	var list []StrangeOwner
+	for _, of := range []map[uint32]*mapped{w.users, w.groups} {
+		for _, id := range slices.Sorted(maps.Keys(of)) {
+			if m := of[id]; m.entries > 0 {
+				list = append(list, StrangeOwner{Group: m.Group, ID: m.ID, Name: m.Name, Here: m.here, Count: m.entries})
+			}
+		}
+	}
+	return list
+}
+
 // resolve finds out who the owners of all that was listed are, before anything
 // is done. By default a pass refuses to give files to somebody else.
 func (t *target) resolve() error {
@@ -151,6 +195,7 @@ func (t *target) resolve() error {
 			why, bad := t.owners.strange(stat)
 			if why != "" {
 				t.report.find(Stranger, path, why)
+				t.owners.count(stat)
 			}
 			if !bad {
 				return
@@ -169,8 +214,9 @@ func (t *target) resolve() error {
 			}
 		}
 	}
+	t.report.Strangers = t.owners.strangers()
 	if refused > 0 && t.options.Strangers != Warn {
-		return fmt.Errorf("%w: %d entries belong to users or groups whom the new host does not know; the first is %s", errRefused, refused, first)
+		return fmt.Errorf("%w: %d entries belong to users or groups whom the new host does not know; the first is %s", ErrRefused, refused, first)
 	}
 	return nil
 }
@@ -190,4 +236,39 @@ func (t *target) attributes(attrs []attr.Attr) error {
 		attrs[i].Value = value
 	}
 	return nil
+}
+
+// ownerName is the name of a number on the new host, or the number. To ask for one
+// may take long: of more numbers than there are paths of a kind in a report nobody
+// asks.
+func (t *target) ownerName(group bool, id uint32) string {
+	w := &t.owners
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.userNames == nil {
+		w.userNames, w.groupNames = map[uint32]string{}, map[uint32]string{}
+	}
+	known := w.userNames
+	if group {
+		known = w.groupNames
+	}
+	name, ok := known[id]
+	if !ok && len(known) < maxPaths && t.options.Owners != nil {
+		ids := []uint32{id}
+		var users, groups map[uint32]string
+		var err error
+		if group {
+			_, groups, err = t.options.Owners.Names(nil, ids)
+		} else {
+			users, _, err = t.options.Owners.Names(ids, nil)
+		}
+		if err == nil {
+			name = users[id] + groups[id] // one of them
+		}
+		known[id] = name
+	}
+	if name == "" {
+		return strconv.FormatUint(uint64(id), 10)
+	}
+	return name
 }

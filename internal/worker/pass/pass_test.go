@@ -147,12 +147,12 @@ ln -s ../a 'd e/link'; ln a/one a/b/hard; ln a/one hard2; mkfifo fifo
 chmod 4755 a/one; chmod 700 a/b; touch -d '2001-02-03 04:05:06.789' a a/b/two`)
 	report := w.pass()
 	w.mustBeSame()
-	if report.Created == 0 || len(report.Found) > 0 {
+	if report.Times(Created) == 0 || len(report.Found) > 0 {
 		t.Errorf("the first pass reports %+v, findings %v", report, report.Found)
 	}
 	again := w.pass()
 	w.mustBeSame()
-	if n := again.Created + again.Updated + again.Deleted + again.Renamed; n > 0 || len(again.Found) > 0 {
+	if n := again.Times(Created) + again.Times(Updated) + again.Times(Deleted) + again.Times(Renamed); n > 0 || len(again.Found) > 0 {
 		t.Errorf("a pass without changes reports %+v", again)
 	}
 	w.sh(`cd source
@@ -160,7 +160,7 @@ mv a/b/two a/two; echo new >a/b/new; echo more >>big; rm hard2; rm -r 'd e'; chm
 	report = w.pass()
 	w.mustBeSame()
 	t.Logf("%+v", report)
-	if report.Renamed != 1 || report.Literal > 300000 || len(report.Found) > 0 {
+	if report.Times(Renamed) != 1 || report.Literal > 300000 || len(report.Found) > 0 {
 		t.Errorf("the second pass reports %+v", report)
 	}
 }

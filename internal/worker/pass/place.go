@@ -20,13 +20,26 @@ func (t *target) wanted(stat *tree.Stat) tree.Stat {
 	return want
 }
 
+// wantedFrom is wanted where the old host may not have named the owner, for it has not
+// listed the directory: he is believed to be whom the entry has, then.
+func (t *target) wantedFrom(stat, has *tree.Stat) tree.Stat {
+	want := t.wanted(stat)
+	if !t.owners.told(false, stat.UID) {
+		want.UID = has.UID
+	}
+	if !t.owners.told(true, stat.GID) {
+		want.GID = has.GID
+	}
+	return want
+}
+
 // chowned says whether an entry of the target has another owner than the source's
 // would have there.
 func (t *target) chowned(source, there *tree.Stat) bool {
 	if source == nil || there == nil {
 		return false
 	}
-	want := t.wanted(source)
+	want := t.wantedFrom(source, there)
 	return want.UID != there.UID || want.GID != there.GID
 }
 
@@ -51,9 +64,14 @@ func (w *writer) dress(b *batch, in *incoming) error {
 		return err
 	}
 	if inherits || len(in.attrs) > 0 {
-		if err := c.attributes(in.fd, false, in.attrs); err != nil {
+		lost, err := c.attributes(in.fd, false, in.attrs)
+		if err == nil {
+			want.Mode, err = kept(want.Mode, in.attrs, lost)
+		}
+		if err != nil {
 			return err
 		}
+		w.target.omit(tree.Join(b.dir, in.item.name), lost)
 	}
 	return c.chmod(in.fd, false, want.Mode)
 }
@@ -101,7 +119,7 @@ func (t *target) place(path string, dir int, i *item, from int, staged string) e
 			}
 		}
 	}
-	return t.moveOver(from, staged, dir, i.name)
+	return t.moveOver(path, from, staged, dir, i)
 }
 
 // refuses says whether what is in a place stays there, and why in the report.
@@ -128,18 +146,19 @@ func (i *item) part() bool {
 
 // moveOver moves a staged entry. Where something else is mounted in the target,
 // it cannot be moved there, and is made anew beside its place.
-func (t *target) moveOver(from int, staged string, dir int, name string) error {
-	err := t.change.rename(from, staged, dir, name)
+func (t *target) moveOver(path string, from int, staged string, dir int, i *item) error {
+	err := t.change.rename(from, staged, dir, i.name)
 	if !errors.Is(err, unix.EXDEV) {
 		return err
 	}
 	beside := "." + t.base.Token() + "." + staged
-	mover := trash{change: t.change}
+	mover := trash{change: t.change, omit: func(lost []string) { t.omit(tree.Join(path, i.name), lost) }}
 	if err := mover.copyOver(from, staged, dir, beside); err != nil {
 		_ = t.change.unlink(dir, beside)
 		return err
 	}
-	return t.change.rename(dir, beside, dir, name)
+	i.anew = true
+	return t.change.rename(dir, beside, dir, i.name)
 }
 
 // takeAway moves what is in a place to the trash, or removes it where there is
@@ -189,7 +208,7 @@ func (w *writer) sameLink(b *batch, in *incoming, to string) (bool, error) {
 		return false, nil // it is no link any more, and is made anew
 	}
 	in.item.verdict.Likely = true
-	return true, w.inPlace(fd, true, in)
+	return true, w.inPlace(b, fd, true, in)
 }
 
 // special makes a device, a fifo or a socket, or notes what a directory is to be.
@@ -219,7 +238,7 @@ func (w *writer) special(b *batch, in *incoming) error {
 		}
 		defer unix.Close(fd)
 		in.item.verdict.Likely = true
-		return w.inPlace(fd, true, in)
+		return w.inPlace(b, fd, true, in)
 	}
 	return w.byName(b, in, func(dir int, name string) error {
 		return w.target.change.mknod(dir, name, in.stat.Mode, in.stat.Rdev)
@@ -230,6 +249,9 @@ func (w *writer) special(b *batch, in *incoming) error {
 // nobody can put something else in its place, and moves it.
 func (w *writer) byName(b *batch, in *incoming, make func(dir int, name string) error) error {
 	t := w.target
+	if t.options.Preview {
+		return nil
+	}
 	dir, err := t.staging.open()
 	if err != nil {
 		return err
@@ -248,10 +270,12 @@ func (w *writer) byName(b *batch, in *incoming, make func(dir int, name string) 
 		return err
 	}
 	want := t.wanted(&in.stat)
-	if err := t.change.dress(fd, true, &have, &want, in.attrs); err != nil {
+	lost, err := t.change.dress(fd, true, &have, &want, in.attrs)
+	if err != nil {
 		_ = t.change.unlink(dir, name)
 		return err
 	}
+	t.omit(tree.Join(b.dir, in.item.name), lost)
 	in.name = name
 	if err := w.place(b, in); err != nil {
 		_ = t.change.unlink(dir, name)
@@ -287,16 +311,25 @@ func (w *writer) sameAs(b *batch, in *incoming, hash [delta.HashSize]byte) (bool
 		return false, nil // it is brought then
 	}
 	in.item.verdict.Likely = true
+	if !in.item.renamed {
+		w.target.have(&in.stat, in.item.before)
+	}
 	if in.stat.Nlink == 1 && stat.Nlink > 1 {
 		return w.alone(b, in, fd, &stat, hash)
 	}
-	return true, w.inPlace(fd, false, in)
+	return true, w.inPlace(b, fd, false, in)
 }
 
 // alone makes one of several names of a file on the target a file of its own, as
 // it now is on the source: what becomes of it is not to become of the others.
 func (w *writer) alone(b *batch, in *incoming, from int, was *tree.Stat, hash [delta.HashSize]byte) (bool, error) {
 	t := w.target
+	if t.options.Preview && t.single(was) {
+		return true, w.inPlace(b, from, false, in)
+	}
+	if in.alone = true; t.options.Preview {
+		return true, nil
+	}
 	dir, err := w.directory(b)
 	if err != nil {
 		return true, err
@@ -321,20 +354,26 @@ func (w *writer) alone(b *batch, in *incoming, from int, was *tree.Stat, hash [d
 		in.item.verdict.Likely, in.staged = false, false
 		return false, nil //nolint:nilerr // somebody has changed it meanwhile: it is brought
 	}
-	return true, t.moveOver(t.staging.fd, in.name, dir, in.item.name)
+	return true, t.moveOver(b.dir, t.staging.fd, in.name, dir, in.item)
 }
 
 // inPlace gives an entry of the target, which has the right content, the source's
 // attributes.
-func (w *writer) inPlace(fd int, path bool, in *incoming) error {
+func (w *writer) inPlace(b *batch, fd int, path bool, in *incoming) error {
 	have, err := tree.Fstat(fd)
 	if err != nil {
 		return err
 	}
 	want := w.target.wanted(&in.stat)
-	if err := w.target.change.dress(fd, path, &have, &want, in.attrs); err != nil {
+	if w.target.options.Preview {
+		in.same, err = dressed(fd, path, &have, &want, in.attrs)
 		return err
 	}
+	lost, err := w.target.change.dress(fd, path, &have, &want, in.attrs)
+	if err != nil {
+		return err
+	}
+	w.target.omit(tree.Join(b.dir, in.item.name), lost)
 	now, err := tree.Fstat(fd)
 	in.same = now == have
 	return err
@@ -346,10 +385,14 @@ func (w *writer) complete(b *batch, in *incoming) { w.finish(b, in, false) }
 // finish notes what became of an item.
 func (w *writer) finish(b *batch, in *incoming, changed bool) {
 	i, t := in.item, w.target
-	path := tree.Join(b.dir, i.name)
+	path := i.path(b.dir)
 	var state tree.Stat
-	if in.err == nil && i.name != "" {
+	switch {
+	case in.err != nil || i.name == "":
+	case !t.options.Preview:
 		state, in.err = w.stateOf(b, in)
+	case i.verdict.Likely && !in.alone:
+		state = *i.target
 	}
 	if in.err != nil {
 		w.discard(b, in)
@@ -365,15 +408,17 @@ func (w *writer) finish(b *batch, in *incoming, changed bool) {
 		unix.Close(in.fd)
 		in.fd = -1
 	}
+	t.meanwhile(path, &i.listed, &in.stat, changed)
 	if i.name == "" {
 		w.done(b, i, nil)
 		return
 	}
-	t.count(in)
+	t.count(path, in)
 	if !i.verdict.Likely {
 		t.say(path, i.verdict)
 	}
 	brought := &tree.Known{Source: in.stat, Target: tree.StateOf(&state), Recent: changed || t.recent(&in.stat)}
+	brought.Fresh = !in.same || t.options.all()
 	brought.Adopted = i.verdict.Likely && i.verdict.Conflict && (i.before == nil || i.before.Adopted)
 	w.done(b, i, brought)
 }
@@ -397,7 +442,7 @@ func (w *writer) stateOf(b *batch, in *incoming) (tree.Stat, error) {
 		return tree.Stat{}, err
 	}
 	state, err := tree.StatAt(dir, in.item.name)
-	if err == nil && in.fd >= 0 {
+	if err == nil && in.fd >= 0 && !in.item.anew {
 		var mine tree.Stat
 		if mine, err = tree.Fstat(in.fd); err == nil && mine.Ino != state.Ino {
 			err = errors.New("somebody has put something else in its place meanwhile")
@@ -406,26 +451,24 @@ func (w *writer) stateOf(b *batch, in *incoming) (tree.Stat, error) {
 	return state, err
 }
 
-// count adds an item to the report's numbers.
-func (t *target) count(in *incoming) {
-	r := t.report
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// count notes in the report what was done about an item.
+func (t *target) count(path string, in *incoming) {
+	var bytes, literal int64
+	if in.item.way != fetchHash {
+		bytes, literal = in.size, in.literal
+	}
 	switch {
 	case in.item.renamed:
+		// That was noted when it got its name.
+		t.report.brought(bytes, literal)
 	case in.item.verdict.Likely:
 		if !in.same {
-			r.Attributes++
+			t.report.did(Attributes, path)
 		}
-		return
 	case in.item.target == nil:
-		r.Created++
+		t.report.didTo(Created, path, "", bytes, literal)
 	default:
-		r.Updated++
-	}
-	if in.item.way != fetchHash {
-		r.Bytes += in.size
-		r.Literal += in.literal
+		t.report.didTo(Updated, path, "", bytes, literal)
 	}
 }
 

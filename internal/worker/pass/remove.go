@@ -66,10 +66,6 @@ func (t *target) clear(path string) (bool, error) {
 
 // removeFrom takes entries of one directory away.
 func (t *target) removeFrom(at tree.Place, removals []removal) error {
-	if t.options.Preview {
-		t.report.add(&t.report.Deleted, int64(len(removals)))
-		return nil
-	}
 	dir, err := t.root.OpenDir(at.Path)
 	if err != nil {
 		t.report.find(Failed, at.Path, err.Error())
@@ -85,6 +81,9 @@ func (t *target) removeFrom(at tree.Place, removals []removal) error {
 			gone[r.name] = nil
 		}
 	}
+	if t.options.Preview {
+		return nil
+	}
 	t.touch(at.Path, func(touched *touch) { touched.changed = true })
 	return t.replace(at, gone)
 }
@@ -92,7 +91,7 @@ func (t *target) removeFrom(at tree.Place, removals []removal) error {
 // takeEntry takes an entry away that is as it was when that was decided, and says
 // whether it is gone.
 func (t *target) takeEntry(dir int, path, name string, decided *tree.Stat) bool {
-	now, err := tree.StatAt(dir, name)
+	now, err := t.statAt(dir, path, name)
 	if errors.Is(err, unix.ENOENT) {
 		return true
 	}
@@ -101,14 +100,18 @@ func (t *target) takeEntry(dir int, path, name string, decided *tree.Stat) bool 
 		t.report.find(Kept, tree.Join(path, name), "")
 		return true // of what is there now the base knows nothing
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case t.options.Preview:
+		t.away[tree.Join(path, name)] = true
+	default:
 		err = t.takeAway(dir, path, name, &now)
 	}
 	if err != nil {
 		t.report.find(Failed, tree.Join(path, name), err.Error())
 		return false
 	}
-	t.report.add(&t.report.Deleted, 1)
+	t.report.did(Deleted, tree.Join(path, name))
 	return true
 }
 
@@ -118,10 +121,10 @@ func (t *target) removeDirectory(path string) error {
 	if err := t.ctx.Err(); err != nil {
 		return err
 	}
-	if t.options.Preview {
-		t.report.add(&t.report.Deleted, 1)
-		return t.previewDirectory(path)
+	if t.cleared[path] {
+		return nil
 	}
+	t.cleared[path] = t.options.Preview
 	dir, err := t.root.OpenDir(path)
 	if tree.Gone(err) {
 		return t.forget(path)
@@ -133,6 +136,13 @@ func (t *target) removeDirectory(path string) error {
 		return nil
 	}
 	whole, err := t.removeKnown(dir, path)
+	if t.options.Preview {
+		defer unix.Close(dir)
+		if err == nil && whole && !t.unfinished[path] {
+			err = t.previewRmdir(dir, path)
+		}
+		return err
+	}
 	unix.Close(dir)
 	if err != nil {
 		return err
@@ -151,10 +161,11 @@ func (t *target) removeDirectory(path string) error {
 	defer unix.Close(up)
 	switch err := t.change.rmdir(up, name); {
 	case err == nil:
-		t.report.add(&t.report.Deleted, 1)
+		t.report.did(Deleted, path)
 		t.touch(parent, func(touched *touch) { touched.changed = true })
 	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
-		t.report.find(Kept, path, "something of the new host's own is in it")
+		t.report.find(Kept, path, notEmpty)
+		t.cleared[path] = true // once
 	case errors.Is(err, unix.ENOENT):
 	default:
 		t.report.find(Failed, path, err.Error())
@@ -163,6 +174,9 @@ func (t *target) removeDirectory(path string) error {
 	}
 	return t.forget(path)
 }
+
+// notEmpty is said of a directory that cannot be taken away.
+const notEmpty = "something of the new host's own is in it"
 
 // removeKnown takes away what the base knows of a directory, and says whether all
 // could be.
@@ -203,7 +217,10 @@ func (t *target) removeKnown(dir int, path string) (whole bool, err error) {
 // removeGone takes an entry away that the source has no more, if it is as it was
 // brought, and says whether nothing is left to do about it.
 func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
-	now, err := tree.StatAt(dir, name)
+	if t.cleared[tree.Join(path, name)] {
+		return true // it is a directory that stays
+	}
+	now, err := t.statAt(dir, path, name)
 	if err != nil {
 		return errors.Is(err, unix.ENOENT)
 	}
@@ -220,22 +237,10 @@ func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
 	return true
 }
 
-func (t *target) previewDirectory(path string) error {
-	var d tree.Brought
-	for _, piece := range t.base.Pieces(path) {
-		if err := t.load(path, piece, &d); err != nil {
-			return err
-		}
-		for i := range d.Len() {
-			if !d.Entry(i).Source.IsDir() {
-				t.report.add(&t.report.Deleted, 1)
-			}
-		}
-	}
-	return nil
-}
-
 func (t *target) forget(path string) error {
+	if t.options.Preview {
+		return nil
+	}
 	dir, name := tree.Split(path)
 	t.baseMu.Lock()
 	err := t.base.Forget(path)

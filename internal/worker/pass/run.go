@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime"
 	"slices"
@@ -38,6 +37,7 @@ const (
 	LookChanged Look = iota // directories, and entries before they are changed
 	LookAll                 // every entry
 	LookContent             // every entry, and the content of every file
+	LookNone                // as LookChanged, and what was brought is not looked at again
 )
 
 // Resolver gives the names of the old host's owners their numbers on the new one.
@@ -61,6 +61,7 @@ const (
 // Options are what a pass is asked to do.
 type Options struct {
 	Number   int      // of the directory, among those that are served
+	Source   string   // its path on the old host, for the log
 	Target   string   // where its content goes; it exists
 	Excludes []string // as rsync's --exclude reads them
 	Base     string   // file of what the chain has brought
@@ -74,6 +75,10 @@ type Options struct {
 	Look       Look
 	Preview    bool // change nothing, and say what would be done
 	Writers    int  // how many directories are written at a time; 0: the processors
+
+	// Log takes a line for each action and each finding; nil is none. That it cannot
+	// be written is a finding, and the pass goes on.
+	Log io.Writer
 
 	// Fail is asked before each system call that changes the target, in tests.
 	Fail func(call, name string) error
@@ -91,32 +96,18 @@ func NewPeer(stream io.ReadWriter) *Peer {
 	return &Peer{stream, &conn{r: bufio.NewReaderSize(stream, 256<<10), w: stream}}
 }
 
-// Run makes one pass. The report is filled while it goes on, and says also with an
-// error how far it came. An error is one of the stream, the target or the base as a
-// whole; what is wrong with single files is in the report. After an error the
-// stream is of no use any more.
+// Run makes one pass of one root: it is Prepare, Check and the Run of what is
+// prepared.
 func (p *Peer) Run(ctx context.Context, o Options, report *Report) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer closeWith(ctx, p.stream)()
-	t := &target{
-		options: o, ctx: ctx, cancel: cancel,
-		conn:   p.conn,
-		report: report,
-		change: changes{fail: o.Fail},
-		listed: map[tree.Place][]byte{},
-		seen:   map[string]bool{},
-		pieces: map[string][]tree.Piece{},
-		groups: map[fileNumber]*linkGroup{}, led: map[uint64]bool{},
-		touched: map[string]*touch{}, unfinished: map[string]bool{}, gone: map[string]bool{},
-		asked: map[uint64]*batch{},
+	prepared, err := p.Prepare(ctx, o, report)
+	if err != nil {
+		return err
 	}
-	t.quiet = sync.NewCond(&t.mu)
-	err := t.run()
-	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, errRefused) {
-		err = cause
+	defer prepared.Close()
+	if _, err := Check(prepared); err != nil {
+		return err
 	}
-	return err
+	return prepared.Run()
 }
 
 // closeWith closes a stream when ctx ends, so that nobody waits for it any more.
@@ -128,10 +119,11 @@ func closeWith(ctx context.Context, stream io.ReadWriter) (stop func() bool) {
 	})
 }
 
-// errRefused is wrapped by what a pass refuses before it has changed anything.
-var errRefused = errors.New("nothing was copied")
+// ErrRefused is wrapped by what a pass refuses before it has changed anything. The
+// stream is as good as before then.
+var ErrRefused = errors.New("nothing was copied")
 
-// target is the state of Run.
+// target is the state of a pass.
 type target struct {
 	options Options
 	//nolint:containedctx // one pass, from its begin to its end
@@ -161,16 +153,25 @@ type target struct {
 
 	owners owned
 
+	// What the pass would bring, and where there is to be room for it.
+	coming      coming
+	fileSystems *fileSystems
+
 	// What is to be done in the end.
 	moved      map[uint64]*gone // files that went away, by number: they may be there under another name
 	goneDirs   []string         // directories that the source has no more
 	gone       map[string]bool  // the same
 	removals   []removal
+	cleared    map[string]bool           // directories of gone that were dealt with before
 	unfinished map[string]bool           // directories that stay known, for not all in them could be taken away
 	groups     map[fileNumber]*linkGroup // files with several names
 	led        map[uint64]bool           // files of the target that are a leader's, by number
 	touchMu    sync.Mutex
 	touched    map[string]*touch // directories that were looked at
+	// In a preview: what a pass would have moved or taken away by now, and the
+	// directories from which it would have moved something.
+	away, stirred map[string]bool
+	severed       map[uint64]uint32 // how many names of a file would be files of their own
 
 	// What was asked for and has not come.
 	mu        sync.Mutex
@@ -182,121 +183,12 @@ type target struct {
 	receiving sync.WaitGroup
 	working   sync.WaitGroup
 	unwatch   func() bool
-}
 
-func (t *target) run() error {
-	if err := t.openAll(); err != nil {
-		return err
-	}
-	defer t.closeAll()
-	t.report.begin("listing")
-	if err := t.gather(); err != nil {
-		return err
-	}
-	if err := t.survey(); err != nil {
-		return err
-	}
-	if err := t.resolve(); err != nil {
-		return err
-	}
-	t.report.begin("copying")
-	t.start()
-	err := t.decideAll()
-	if err == nil {
-		err = t.wait()
-	}
-	if err == nil {
-		err = t.leaders()
-	}
-	if err == nil {
-		err = t.wait()
-	}
-	if err == nil {
-		err = t.conn.say(askEnd, nil)
-	}
-	t.report.begin("finishing")
-	if stopped := t.stop(err); err == nil {
-		err = stopped
-	}
-	if err == nil {
-		err = t.linkAll()
-	}
-	if err == nil {
-		err = t.remove()
-	}
-	if err == nil && !t.options.Preview {
-		err = t.finish()
-	}
-	t.report.sort()
-	return err
-}
-
-// openAll opens the target, the base and the trash, and takes away what passes
-// that broke off have left.
-func (t *target) openAll() (err error) {
-	o := &t.options
-	if t.filter, err = filter.Compile(o.Excludes); err != nil {
-		return err
-	}
-	if t.root, err = tree.OpenRoot(o.Target); err != nil {
-		return err
-	}
-	if t.base, err = tree.OpenBase(o.Base, o.Boot); err != nil {
-		t.root.Close()
-		return err
-	}
-	if t.base.Dropped > 0 {
-		t.report.find(Damaged, o.Base, fmt.Sprintf("%d bytes at its end", t.base.Dropped))
-	}
-	if o.Delete == ToTrash && !o.Preview {
-		if t.trash, err = openTrash(o.Trash, t.change); err != nil {
-			t.closeAll()
-			return err
-		}
-	}
-	t.staging = &staging{target: t, name: "." + t.base.Token()}
-	if !o.Preview {
-		t.leftovers()
-	}
-	return nil
-}
-
-func (t *target) closeAll() {
-	if t.staging != nil {
-		t.staging.close()
-	}
-	if t.trash != nil {
-		t.trash.close()
-	}
-	if err := t.base.Close(); err != nil {
-		t.report.find(Damaged, t.options.Base, err.Error())
-	}
-	t.root.Close()
-}
-
-// hello begins the talk, and tells what the target knows.
-func (t *target) hello() error {
-	h := hello{Version: version, Root: uint64(t.options.Number), Seed: t.base.Seed, Excludes: t.options.Excludes}
-	if err := t.conn.say(askHello, h.append); err != nil {
-		return err
-	}
-	kind, r, err := t.conn.next()
-	if err != nil {
-		return fmt.Errorf("the old host's worker did not answer: %w", err)
-	}
-	if kind == saysFailed {
-		return failed(r)
-	}
-	var answer hello
-	answer.read(r)
-	if kind != saysHello || r.Done() != nil {
-		return errors.Join(errUnexpected, r.Err())
-	}
-	if answer.Version != version {
-		return fmt.Errorf("the old host's worker speaks version %d, this one %d", answer.Version, version)
-	}
-	t.now = answer.Now
-	return nil
+	opened bool
+	swept  bool // what passes that broke off have left was taken away
+	// What the target's own directory was before something was tried in it, and is
+	// since; the zero Stat where nothing was.
+	before, tried tree.Stat
 }
 
 func (t *target) writersCount() int {

@@ -3,12 +3,9 @@
 package pass
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"sync"
 	"time"
@@ -40,48 +37,11 @@ type Served struct {
 	clock func() time.Time
 }
 
-// Serve answers passes over the stream, one after the other, until it ends. It
-// lists and reads the directories, and does nothing else. Its error is also told
-// to the other end.
-func Serve(ctx context.Context, stream io.ReadWriter, served Served) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer closeWith(ctx, stream)()
-	c := &conn{r: bufio.NewReaderSize(stream, 64<<10), w: stream}
-	for {
-		s := &source{
-			served: served, ctx: ctx, cancel: cancel, conn: c,
-			signatures: map[uint64]*delta.Signature{},
-			requests:   make(chan *fetch, 1024),
-			frames:     sync.Pool{New: func() any { b := make([]byte, 0, frameSize+frameSize/8); return &b }},
-			owners:     owners{namer: served.Names, told: map[owner]bool{}},
-		}
-		err := s.serve()
-		if s.root != nil {
-			s.root.Close()
-		}
-		if errors.Is(err, errNoMore) {
-			return nil
-		}
-		if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			// The other end may have gone; then nobody is to be told.
-			_ = c.say(saysFailed, func(b []byte) []byte { return wire.AppendText(b, err.Error()) })
-			return err
-		}
-	}
-}
-
-// errNoMore is for a stream that ends where another pass might begin.
-var errNoMore = errors.New("there is no other pass")
-
 // frameSize is about how long a frame of content is, in bytes: small files share
 // one.
 const frameSize = 1 << 20
 
-// source is the state of Serve.
+// source is a talk about one root.
 type source struct {
 	served Served
 	//nolint:containedctx // one talk, from its begin to its end
@@ -92,8 +52,9 @@ type source struct {
 	filter   *filter.Filter
 	seed     uint64
 	known    map[tree.Digest]place
-	requests chan *fetch
-	frames   sync.Pool
+	requests chan *fetch // nil until the first
+	frames   *sync.Pool
+	listed   bool
 	owners   owners
 	reading  sync.WaitGroup
 
@@ -110,10 +71,12 @@ type place struct {
 // maxSignatures is how many bytes of signatures wait for their fetch.
 const maxSignatures = 256 << 20
 
-func (s *source) serve() error {
-	if err := s.greet(); err != nil {
-		return err
+// start starts what reads files, when the first is asked for.
+func (s *source) start() {
+	if s.requests != nil {
+		return
 	}
+	s.requests = make(chan *fetch, 1024)
 	readers := s.served.Readers
 	if readers == 0 {
 		readers = 2 * runtime.GOMAXPROCS(0)
@@ -130,38 +93,19 @@ func (s *source) serve() error {
 			}
 		})
 	}
-	err := s.listen()
-	close(s.requests)
-	if err != nil {
-		s.cancel(err)
-	}
-	s.reading.Wait()
-	if err := context.Cause(s.ctx); err != nil {
-		return err
-	}
-	return s.conn.say(saysEnd, nil)
 }
 
-// greet reads the target's hello, opens the root and answers.
-func (s *source) greet() error {
-	kind, r, err := s.conn.next()
-	if errors.Is(err, io.EOF) {
-		return errNoMore
+// stop waits for what reads files.
+func (s *source) stop() {
+	if s.requests != nil {
+		close(s.requests)
+		s.reading.Wait()
 	}
-	if err != nil {
-		return err
-	}
-	var h hello
-	h.read(r)
-	if kind != askHello || r.Done() != nil {
-		return errors.Join(errUnexpected, r.Err())
-	}
-	if h.Version != version {
-		return fmt.Errorf("the other worker speaks version %d, this one %d", h.Version, version)
-	}
-	if h.Root >= uint64(len(s.served.Paths)) {
-		return fmt.Errorf("directory %d is asked for, and %d are served", h.Root+1, len(s.served.Paths))
-	}
+	s.root.Close()
+}
+
+// greet opens the root for which a hello asks, and answers.
+func (s *source) greet(h *hello) (err error) {
 	if s.filter, err = filter.Compile(h.Excludes); err != nil {
 		return err
 	}
@@ -177,52 +121,39 @@ func (s *source) greet() error {
 	return s.conn.say(saysHello, answer.append)
 }
 
-// listen does what the target asks for, until it has asked for all.
-func (s *source) listen() error {
-	s.known = map[tree.Digest]place{}
-	for {
-		kind, r, err := s.conn.next()
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
+// message does what the target asks for, besides the end.
+func (s *source) message(kind byte, r *wire.Reader) error {
+	switch kind {
+	case askKnown:
+		for r.Err() == nil && r.Len() > 0 {
+			var k known
+			copy(k.path[:], r.Raw(len(k.path)))
+			copy(k.digest[:], r.Raw(len(k.digest)))
+			s.known[k.path] = place{uint32(len(s.known)), k.digest}
+		}
+	case askList:
+		return s.list()
+	case askData:
+		return s.data(r)
+	case askSignature:
+		return s.signature(r)
+	case askFetch:
+		// Names point into the message, whose memory is used again.
+		f := &fetch{}
+		f.read(wire.NewReader(append([]byte(nil), r.Rest()...)))
+		if err := s.check(f); err != nil {
 			return err
 		}
-		switch kind {
-		case askKnown:
-			for r.Err() == nil && r.Len() > 0 {
-				var k known
-				copy(k.path[:], r.Raw(len(k.path)))
-				copy(k.digest[:], r.Raw(len(k.digest)))
-				s.known[k.path] = place{uint32(len(s.known)), k.digest}
-			}
-		case askList:
-			err = s.list()
-		case askSignature:
-			err = s.signature(r)
-		case askFetch:
-			// Names point into the message, whose memory is used again.
-			f := &fetch{}
-			f.read(wire.NewReader(append([]byte(nil), r.Rest()...)))
-			if err = s.check(f); err == nil {
-				select {
-				case s.requests <- f:
-				case <-s.ctx.Done():
-					err = context.Cause(s.ctx)
-				}
-			}
-		case askEnd:
-			return r.Done()
-		default:
-			err = errUnexpected
+		s.start()
+		select {
+		case s.requests <- f:
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
 		}
-		if err == nil {
-			err = r.Done()
-		}
-		if err != nil {
-			return err
-		}
+	default:
+		return errUnexpected
 	}
+	return nil
 }
 
 func (s *source) signature(r *wire.Reader) error {
@@ -283,7 +214,7 @@ func (s *source) list() error {
 	if err == nil {
 		err = s.conn.say(saysListed, nil)
 	}
-	s.known = nil
+	s.known, s.listed = map[tree.Digest]place{}, true
 	return err
 }
 
@@ -300,13 +231,37 @@ type lister struct {
 	same   []byte // numbers of directories
 	counts Counts
 	frame  []byte
+
+	// Owners of a directory that may not be told yet, and the one who was seen last.
+	users, groups []uint32
+	uid, gid      uint32
+	told          bool // the one who was
+}
+
+// owner notes the owner of an entry. Most have that of the one before.
+func (l *lister) owner(stat *tree.Stat) {
+	if len(l.users) == 0 || stat.UID != l.uid || stat.GID != l.gid {
+		l.uid, l.gid = stat.UID, stat.GID
+		l.users, l.groups = append(l.users, l.uid), append(l.groups, l.gid)
+	}
 }
 
 func (l *lister) visit(d *tree.Listing) error {
 	s := l.source
-	var users, groups []uint32
+	// Also of what is as it was: the target compares its owners, too, when it looks at
+	// all.
+	l.owner(&d.Self)
 	for i := range d.Len() {
 		l.counts.count(d.Stat(i))
+		l.owner(d.Stat(i))
+	}
+	// The last stays, and was told.
+	if n := len(l.users) - 1; n > 0 || !l.told {
+		if err := s.owners.tell(s.conn, l.users, l.groups); err != nil {
+			return err
+		}
+		l.users, l.groups = append(l.users[:0], l.uid), append(l.groups[:0], l.gid)
+		l.told = true
 	}
 	for _, u := range d.Unread {
 		s.trouble("look at", tree.Join(d.Path, u.Name), u.Err)
@@ -326,16 +281,6 @@ func (l *lister) visit(d *tree.Listing) error {
 			continue
 		}
 		piece.Sort()
-		users, groups = append(users[:0], d.Self.UID), append(groups[:0], d.Self.GID)
-		for i := range piece.Len() {
-			// Most have the owner of the one before.
-			if stat := piece.Stat(i); stat.UID != users[len(users)-1] || stat.GID != groups[len(groups)-1] {
-				users, groups = append(users, stat.UID), append(groups, stat.GID)
-			}
-		}
-		if err := s.owners.tell(s.conn, users, groups); err != nil {
-			return err
-		}
 		l.frame = piece.Append(wire.Begin(l.frame[:0], saysDir))
 		if err := s.conn.send(wire.End(l.frame, 0)); err != nil {
 			return err

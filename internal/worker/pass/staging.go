@@ -92,6 +92,31 @@ func (t *target) leftovers() {
 	}
 }
 
+// Sweep takes away what passes that broke off have left beside the tree at a target,
+// as the base in the file knows them. It is for when no pass comes any more.
+func Sweep(base, at string) error {
+	b, err := tree.ReadBase(base, "")
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	root, err := tree.OpenRoot(at)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	t := &target{root: root, base: b, report: NewReport()}
+	t.staging = &staging{target: t}
+	t.leftovers()
+	if t.staging.left {
+		return errors.New(t.report.first(Failed))
+	}
+	return nil
+}
+
 // removeTree removes a directory of ours with all that is in it.
 func (t *target) removeTree(parent int, name string) error {
 	fd, err := openDirAt(parent, name)

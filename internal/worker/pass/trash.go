@@ -20,6 +20,7 @@ type trash struct {
 	root   *tree.Root
 	change changes
 	mu     sync.Mutex
+	omit   func(lost []string) // takes attributes that are not kept; nil for nobody
 }
 
 func openTrash(path string, change changes) (*trash, error) {
@@ -208,5 +209,9 @@ func (t *trash) dress(from, to int, path bool, stat *tree.Stat) error {
 	if err != nil {
 		return err
 	}
-	return t.change.dress(to, path, &have, stat, attrs)
+	lost, err := t.change.dress(to, path, &have, stat, attrs)
+	if t.omit != nil {
+		t.omit(lost)
+	}
+	return err
 }

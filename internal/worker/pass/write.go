@@ -56,6 +56,7 @@ type incoming struct {
 	size    int64  // of what was written
 	literal int64  // bytes of it that the target did not have
 	hole    bool   // it ends in a hole
+	alone   bool   // it becomes a file of its own, see alone
 	same    bool   // the target has the very same, and nothing was changed
 	err     error  // why it cannot be written
 	builder *delta.Builder
@@ -107,8 +108,11 @@ func (w *writer) begin(b *batch, r *wire.Reader) error {
 	}
 	i := b.items[n]
 	b.items[n] = nil
-	path := tree.Join(b.dir, i.name)
+	path := i.path(b.dir)
 	t := w.target
+	if i.name != "" {
+		t.report.at.Store(&path)
+	}
 	switch what {
 	case isVanished:
 		t.report.find(Vanished, path, "")
@@ -153,6 +157,8 @@ func (w *writer) begin(b *batch, r *wire.Reader) error {
 		in.hash = w.newHash()
 		if !in.stat.IsRegular() {
 			r.Fail("content of what is no file")
+		} else if t.options.Preview {
+			in.err = errors.New("it was no file when it was listed") // nothing else is asked for
 		} else if in.err == nil {
 			in.err = w.open(b, in)
 		}
@@ -253,6 +259,7 @@ func (w *writer) put(in *incoming, data []byte) error {
 	_, _ = in.hash.Write(data)
 	in.size += int64(len(data))
 	in.hole = false
+	w.target.report.written.Add(int64(len(data)))
 	return w.target.change.write(in.fd, data)
 }
 
@@ -314,6 +321,7 @@ func (w *writer) skip(in *incoming, length int64) error {
 	hashZeros(in.hash, length)
 	in.size += length
 	in.hole = true
+	w.target.report.written.Add(length)
 	_, err := unix.Seek(in.fd, length, unix.SEEK_CUR)
 	return err
 }
@@ -347,9 +355,21 @@ func (w *writer) end(b *batch, in *incoming, hash [delta.HashSize]byte, changed 
 		switch {
 		case err != nil && in.err == nil:
 			in.err = err
+		case !same && in.err == nil && i.verdict.Yield:
+			t.report.find(Left, i.path(b.dir), "content")
+			if t.options.all() && !t.options.Preview {
+				t.report.add(&t.report.Verified, 1)
+			}
+			w.done(b, i, i.before)
+			return
 		case !same && in.err == nil && i.verdict.Conflict && t.options.OnConflict == "fail":
 			in.err = errOwn
+		case !same && in.err == nil && t.options.Preview:
+			i.way, in.size, in.literal = fetchWhole, in.stat.Size, in.stat.Size
 		case !same && in.err == nil:
+			if i.verdict.Sound {
+				t.report.find(Spoiled, i.path(b.dir), "")
+			}
 			b.file = nil
 			w.again(b, i)
 			return

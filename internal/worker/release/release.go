@@ -19,8 +19,8 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// builds has a file cutover-worker-ARCH.xz for each of Architectures, after "make
-// workers".
+// builds has a file cutover-worker-ARCH.xz for each of Architectures, and Sums, after
+// "make workers".
 //
 //go:embed all:builds
 var builds embed.FS
@@ -33,6 +33,37 @@ var Architectures = []string{"386", "amd64", "arm", "arm64", "ppc64le", "riscv64
 var ErrNotBuilt = errors.New("this provider was built without the worker that sync passes run on the hosts; " +
 	`"make workers" in its sources makes it, before "make build"`)
 
+// Sums is the file with the digests of all builds, a line each as sha256sum(1)
+// prints it: to look whether a host has the right one, none has to be unpacked.
+const Sums = "SHA256SUMS"
+
+// Digests are the SHA-256 of the builds, in hex, by the names that uname -m has for
+// their processors. The error is ErrNotBuilt, or of a file that is damaged.
+func Digests() (map[string]string, error) { return digests(builds) }
+
+func digests(from fs.FS) (map[string]string, error) {
+	text, err := fs.ReadFile(from, "builds/"+Sums)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotBuilt
+	}
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || len(fields[0]) != hex.EncodedLen(sha256.Size) {
+			return nil, fmt.Errorf("%s has the line %q", Sums, line)
+		}
+		for machine, architecture := range machines {
+			if Name(architecture) == fields[1]+".xz" {
+				known[machine] = fields[0]
+			}
+		}
+	}
+	return known, nil
+}
+
 // Build is the worker for one kind of processor.
 type Build struct {
 	Architecture string
@@ -43,28 +74,20 @@ type Build struct {
 // For returns the build for a processor by the name that uname -m has for it. The
 // error is ErrNotBuilt, or names a processor that there is no build for.
 func For(machine string) (Build, error) {
-	architecture, ok := architecture(machine)
+	architecture, ok := machines[machine]
 	if !ok {
 		return Build{}, fmt.Errorf("there is no worker for a processor of kind %q; there is one for %s", machine, strings.Join(Architectures, ", "))
 	}
 	return open(builds, architecture)
 }
 
-// architecture is Go's name of the processor.
-func architecture(machine string) (string, bool) {
-	switch machine {
-	case "x86_64", "amd64":
-		return "amd64", true
-	case "aarch64", "arm64":
-		return "arm64", true
-	case "i386", "i486", "i586", "i686":
-		return "386", true
-	case "armv6l", "armv7l", "armv8l":
-		return "arm", true
-	case "ppc64le", "riscv64", "s390x":
-		return machine, true
-	}
-	return "", false
+// machines are Go's names of the processors, by those that uname -m has for them.
+var machines = map[string]string{
+	"x86_64": "amd64", "amd64": "amd64",
+	"aarch64": "arm64", "arm64": "arm64",
+	"i386": "386", "i486": "386", "i586": "386", "i686": "386",
+	"armv6l": "arm", "armv7l": "arm", "armv8l": "arm",
+	"ppc64le": "ppc64le", "riscv64": "riscv64", "s390x": "s390x",
 }
 
 // Name is the name of a build's file.

@@ -40,6 +40,20 @@ func TestAPackedBuild(t *testing.T) {
 	}
 }
 
+func TestDigests(t *testing.T) {
+	sum := strings.Repeat("0123456789abcdef", 4)
+	got, err := digests(fstest.MapFS{"builds/" + Sums: {Data: []byte(sum + "  cutover-worker-386\n")}})
+	if err != nil || len(got) != 4 || got["i686"] != sum {
+		t.Errorf("the digests are %v, error %v", got, err)
+	}
+	if _, err := digests(fstest.MapFS{"builds/" + Sums: {Data: []byte("abc  cutover-worker-386\n")}}); err == nil || !strings.Contains(err.Error(), "abc") {
+		t.Errorf("half a line: %v", err)
+	}
+	if _, err := digests(fstest.MapFS{}); !errors.Is(err, ErrNotBuilt) {
+		t.Errorf("without builds: %v", err)
+	}
+}
+
 func TestWithoutBuilds(t *testing.T) {
 	if _, err := open(fstest.MapFS{}, "amd64"); !errors.Is(err, ErrNotBuilt) {
 		t.Errorf("the error is %v", err)
@@ -51,7 +65,7 @@ func TestProcessors(t *testing.T) {
 		"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm", "ppc64le": "ppc64le", "riscv64": "riscv64", "s390x": "s390x",
 		"mips": "", "armv5tel": "", "ppc64": "", "": "",
 	} {
-		got, ok := architecture(machine)
+		got, ok := machines[machine]
 		if got != want || ok != (want != "") {
 			t.Errorf("%q is %q, want %q", machine, got, want)
 		}
@@ -74,6 +88,9 @@ func TestTheBuildsThatThereAre(t *testing.T) {
 		}
 		if !bytes.HasPrefix(build.Program, []byte("\x7fELF")) {
 			t.Errorf("%s: the build is no program", machine)
+		}
+		if known, err := Digests(); err != nil || known[machine] != build.SHA256 {
+			t.Errorf("%s: its digest is not the one of %s, %v", machine, Sums, err)
 		}
 	}
 }

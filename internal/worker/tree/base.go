@@ -43,9 +43,11 @@ type Base struct {
 	Dropped int64
 
 	path   string
-	file   *os.File
+	file   *os.File // nil where there is none, see ReadBase
+	beside *beside  // where records go that are not to be in the file; else nil
 	out    *bufio.Writer
-	size   int64 // of the file, with what is in out
+	size   int64 // of the file, with what is in out and beside
+	begun  int64 // where in the file the records of this pass begin
 	live   int64 // bytes of records that count
 	dirs   map[string]*place
 	boot   string // of this host, now
@@ -115,24 +117,32 @@ func OpenBase(path, boot string) (*Base, error) {
 }
 
 func (b *Base) open() error {
-	if err := lock(b.file); err != nil {
+	if err := b.lock(unix.LOCK_EX); err != nil {
 		return err
-	}
-	// The other pass may have put a new file here before it ended.
-	if here, err := os.Stat(b.path); err != nil {
-		return err
-	} else if mine, err := b.file.Stat(); err != nil {
-		return err
-	} else if !os.SameFile(here, mine) {
-		return ErrInUse
 	}
 	if err := b.load(); err != nil {
+		return err
+	}
+	if err := b.cut(); err != nil {
 		return err
 	}
 	if _, err := b.file.Seek(b.size, io.SeekStart); err != nil {
 		return err
 	}
 	b.out = bufio.NewWriterSize(b.file, bufferSize)
+	return b.begin()
+}
+
+// cut takes away what could not be read at the end of the file.
+func (b *Base) cut() error {
+	if b.Dropped == 0 {
+		return nil
+	}
+	return b.file.Truncate(b.size)
+}
+
+// begin notes that this pass began.
+func (b *Base) begin() error {
 	if b.size == 0 {
 		if _, err := b.out.Write(magic); err != nil {
 			return err
@@ -148,13 +158,30 @@ func (b *Base) open() error {
 	}
 	token := "cutover-" + rand.Text()
 	b.Tokens = append(b.Tokens, token)
+	b.begun = b.size
 	b.record = b.appendBegin(b.record[:0], token)
 	return b.write(recordBegin)
 }
 
-// lock makes a base this pass's alone, until the file is closed.
-func lock(file *os.File) error {
-	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+// lock locks the file that has the base's name, until it is closed or unlocked.
+func (b *Base) lock(how int) error {
+	if err := lock(b.file, how); err != nil {
+		return err
+	}
+	// The other pass may have put a new file here before it ended.
+	if here, err := os.Stat(b.path); err != nil {
+		return err
+	} else if mine, err := b.file.Stat(); err != nil {
+		return err
+	} else if !os.SameFile(here, mine) {
+		return ErrInUse
+	}
+	return nil
+}
+
+// lock locks a file, as flock(2) does, and waits for nobody.
+func lock(file *os.File, how int) error {
+	err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return ErrInUse
 	}
@@ -186,7 +213,7 @@ func (b *Base) load() error {
 		return errors.New("it is no base of a chain of passes")
 	case err != nil:
 		b.Dropped = info.Size()
-		return b.file.Truncate(0)
+		return nil //nolint:nilerr // its end is none
 	}
 	b.size = int64(len(magic))
 	var header [recordHeader]byte
@@ -213,7 +240,7 @@ func (b *Base) load() error {
 	}
 	b.Dropped = info.Size() - b.size
 	scan.finish()
-	return b.file.Truncate(b.size)
+	return nil //nolint:nilerr // its end is none
 }
 
 // ended says whether a file was read to its end. What cannot be read now may be

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"slices"
@@ -122,6 +123,11 @@ func (b *Base) load1(p piecePlace, d *Brought) error {
 	r.Raw(len(Digest{}))
 	r.Flag()
 	d.read(r)
+	if p.at < b.begun {
+		for i := range d.entries {
+			d.entries[i].Fresh = false
+		}
+	}
 	return r.Done()
 }
 
@@ -187,8 +193,12 @@ func (b *Base) read(kind byte, at int64) ([]byte, error) {
 	if err := b.out.Flush(); err != nil {
 		return nil, err
 	}
+	file := io.ReaderAt(b.file)
+	if b.beside != nil {
+		file = b.beside
+	}
 	var header [recordHeader]byte
-	if _, err := b.file.ReadAt(header[:], at); err != nil {
+	if _, err := file.ReadAt(header[:], at); err != nil {
 		return nil, err
 	}
 	length := int64(binary.LittleEndian.Uint32(header[:]))
@@ -196,7 +206,7 @@ func (b *Base) read(kind byte, at int64) ([]byte, error) {
 		return nil, errors.New("the base was changed by somebody else")
 	}
 	content := make([]byte, length)
-	if _, err := b.file.ReadAt(content, at+recordHeader); err != nil {
+	if _, err := file.ReadAt(content, at+recordHeader); err != nil {
 		return nil, err
 	}
 	if checksum(kind, content) != binary.LittleEndian.Uint32(header[5:]) {
@@ -364,14 +374,14 @@ func (b *Base) rewrite() error {
 		_ = os.Remove(b.path + ".new")
 		return err
 	}
-	next.Tokens = b.Tokens
+	next.Tokens, next.begun = b.Tokens, next.size
 	b.file.Close()
 	*b = *next
 	return nil
 }
 
 func (b *Base) copyTo(next *Base) error {
-	if err := lock(next.file); err != nil {
+	if err := lock(next.file, unix.LOCK_EX); err != nil {
 		return err
 	}
 	if _, err := next.out.Write(magic); err != nil {
@@ -442,6 +452,9 @@ func (b *Base) copyTo(next *Base) error {
 // the file.
 func (b *Base) Close() error {
 	err := b.out.Flush()
+	if b.file == nil {
+		return err
+	}
 	// A process that is being started has the handle too, for a moment.
 	_ = unix.Flock(int(b.file.Fd()), unix.LOCK_UN)
 	if closing := b.file.Close(); err == nil {

@@ -38,6 +38,9 @@ type Known struct {
 	// Recent: it may have been written, through a mapping, after it was read
 	// without a new time of change. Its content has to be compared.
 	Recent bool
+	// Fresh: this pass has brought it. Of what an earlier pass has noted it is never
+	// set.
+	Fresh bool
 }
 
 // State is what shows whether an entry of the target was changed.
@@ -128,6 +131,7 @@ const (
 	markAdopted = 1 << iota
 	markRecent
 	markSameTime // the target's mtime and size are the source's
+	markFresh    // brought by the pass that has written the record
 )
 
 func (d *Brought) append(b []byte) []byte {
@@ -146,6 +150,9 @@ func (d *Brought) append(b []byte) []byte {
 		}
 		if e.Recent {
 			marks |= markRecent
+		}
+		if e.Fresh {
+			marks |= markFresh
 		}
 		if e.Target.Mtime == e.Source.Mtime && e.Target.Size == e.Source.Size {
 			marks |= markSameTime
@@ -191,6 +198,7 @@ func (d *Brought) read(r *wire.Reader) {
 			e.Target.Mtime, e.Target.Size = e.Source.Mtime, e.Source.Size
 		}
 		e.Adopted, e.Recent = marks&markAdopted != 0, marks&markRecent != 0
+		e.Fresh = marks&markFresh != 0
 		if r.Err() != nil {
 			return
 		}

@@ -27,6 +27,12 @@ type Verdict struct {
 	Lost bool
 	// Likely: what the target has is likely the same, so it is compared first.
 	Likely bool
+	// Yield: if the content is another than the source's, somebody has changed it on the
+	// target alone, and it stays.
+	Yield bool
+	// Sound: nobody has written it on the target. If the content is another, its disk
+	// has spoiled it.
+	Sound bool
 }
 
 // Question is what is known of an entry of one name.
@@ -40,6 +46,9 @@ type Question struct {
 	Unsure bool
 	// Coarse: the source's file system does not say what was changed.
 	Coarse bool
+	// Content: of each file the content is compared, whatever else says that it is the
+	// same.
+	Content bool
 	// Chowned: the target's owner is another than the source's is there.
 	Chowned bool
 	// Maker is the user by whom files are made on the target: root.
@@ -64,6 +73,12 @@ func Decide(q Question) Verdict {
 	}
 	if q.Base != nil && q.Base.Is(q.Target) {
 		if same && !q.Base.Recent && !q.Unsure && !(q.Coarse && q.Source.IsRegular()) {
+			// Whether somebody has written a file with several names its time of change does
+			// not say: a link more changes it, too.
+			linked := q.Source.HardLinked()
+			if q.Content && q.Source.IsRegular() && !(linked && (q.Source.Mode != q.Target.Mode || q.Chowned)) {
+				return Verdict{Action: Bring, Likely: true, Sound: !linked, Yield: linked}
+			}
 			return Verdict{Action: Nothing}
 		}
 		return Verdict{Action: Bring, Likely: looksSame(q.Source, &q.Base.Source)}
@@ -77,6 +92,8 @@ func Decide(q Question) Verdict {
 			return Verdict{Action: Bring, Conflict: true, Likely: true}
 		case same && (q.Source.Mode != q.Target.Mode || q.Chowned):
 			return Verdict{Action: Leave}
+		case q.Content && q.Source.IsRegular():
+			return Verdict{Action: Bring, Conflict: true, Likely: true, Yield: same}
 		}
 		return Verdict{Action: Adopt}
 	}
@@ -89,7 +106,9 @@ func Decide(q Question) Verdict {
 		}
 		return Verdict{Action: Leave}
 	}
-	return Verdict{Action: Bring, Conflict: true, Likely: q.Source.Kind() == unix.S_IFLNK && q.Target.Kind() == unix.S_IFLNK}
+	// Of what every new account gets, both hosts may have the same under another time.
+	likely := q.Source.Kind() == q.Target.Kind() && (q.Source.Kind() == unix.S_IFLNK || q.Source.IsRegular() && q.Source.Size == q.Target.Size)
+	return Verdict{Action: Bring, Conflict: true, Likely: likely}
 }
 
 // gone is for what the source does not have.

@@ -105,6 +105,16 @@ func TestDecide(t *testing.T) {
 		{"new, the same there with another owner", Question{Source: &file, Target: &there, Chowned: true}, adopts},
 		{"replaced by the same, same", Question{Source: new(with(file, func(s *Stat) { s.Ino, s.Ctime = 99, 7000 })), Base: base(file, there), Target: &there}, likely},
 
+		{"new, of the same size there", Question{Source: &file, Target: new(with(there, func(s *Stat) { s.Mtime = 1 }))}, compare},
+		{"new, of another size there", Question{Source: &file, Target: new(with(there, func(s *Stat) { s.Mtime, s.Size = 1, s.Size+1 }))}, against},
+
+		// The content of all files is compared.
+		{"content, same, same", Question{Source: &file, Base: base(file, there), Target: &there, Content: true}, Verdict{Action: Bring, Likely: true, Sound: true}},
+		{"content, same, touched", Question{Source: &file, Base: base(file, there), Target: &touched, Content: true}, Verdict{Action: Bring, Conflict: true, Likely: true, Yield: true}},
+		{"content, changed, same", Question{Source: &edited, Base: base(file, there), Target: &there, Content: true}, brings},
+		{"content, a link, same", Question{Source: &link, Base: base(link, linkThere), Target: &linkThere, Content: true}, nothing},
+		{"content, new, the same there", Question{Source: &file, Target: &there, Content: true}, compare},
+
 		// A backup was restored on the new host.
 		{"same, an older version", Question{Source: &file, Base: base(file, there), Target: &older}, Verdict{Action: Bring, Conflict: true, Lost: true}},
 		{"changed, an older version", Question{Source: &edited, Base: base(file, there), Target: &older}, against},

@@ -3,7 +3,9 @@ package tree
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // MaxPath is the length of the longest path below a root, in bytes: that of a
@@ -56,4 +58,18 @@ func Split(path string) (dir, name string) {
 		return "", path
 	}
 	return path[:at], path[at+1:]
+}
+
+// Readable is text as it can be shown, in one line: what is not UTF-8, ends a
+// line or moves a terminal's cursor is written with a backslash.
+func Readable(text string) string {
+	plain := true
+	for i := 0; i < len(text) && plain; i++ {
+		plain = text[i] >= ' ' && text[i] <= '~'
+	}
+	if plain || utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
