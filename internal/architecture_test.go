@@ -35,13 +35,14 @@ var layers = []layer{
 	{name: "main", mayImport: []string{"provider"}},
 	{name: "provider", packages: []string{"provider"}, mayImport: []string{"domain", "host"}},
 	{name: "domain", packages: []string{
-		"account", "check", "hold", "loginlock", "machine", "maildir", "rsyncpass", "service", "skeleton", "traffic", "tunnel", "vhost",
-	}, mayImport: []string{"mechanism", "batch", "host", "sh"}},
-	{name: "mechanism", packages: []string{"job", "managedfile", "probe", "xtables"}, mayImport: []string{"host", "sh"}},
+		"account", "check", "hold", "loginlock", "machine", "maildir", "service", "skeleton", "syncpass", "traffic", "tunnel", "vhost",
+	}, mayImport: []string{"mechanism", "batch", "worker", "host", "sh"}},
+	{name: "mechanism", packages: []string{"deploy", "managedfile", "probe", "xtables"}, mayImport: []string{"worker", "host", "sh"}},
 	{name: "host", packages: []string{"host"}, mayImport: []string{"sh"}},
 	{name: "sh", packages: []string{"sh"}},
 	{name: "batch", packages: []string{"batch"}}, // knows no host: it gathers whatever it is given
-	// What runs in a program of its own on the hosts, and is tested on two directories with a pipe between.
+	// What runs in a program of its own on the hosts, and is tested on two directories with a pipe between. What asks it
+	// imports its questions, and nothing that runs there: that is for Linux alone.
 	{name: "worker", packages: []string{"worker"}},
 
 	// Beside the product: nothing that ships imports these.

@@ -45,7 +45,7 @@ resource "cutover_home_skeleton" "people" {
   }
 }
 
-# rsync /home and /var/spool/mail from the old machine to the new, while it is live.
+# Copy /home and /var/spool/mail from the old machine to the new, while it is live.
 resource "cutover_sync_pass" "first" {
   from     = "old"
   to       = "new"
@@ -101,7 +101,7 @@ resource "cutover_service" "old" {
   depends_on = [cutover_connection_hold.ports]
 }
 
-# rsync again, final time. Data transferred here is the data that will be live in a sec.
+# Again, final time. Data transferred here is the data that will be live in a sec.
 resource "cutover_sync_pass" "final" {
   count    = local.reached.cutover ? 1 : 0
   from     = "old"

@@ -42,7 +42,7 @@ type providerModel struct {
 
 func (p *cutoverProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Moves a live server to a new machine: accounts, homes, services, rsync passes and SSH relays as resources.",
+		MarkdownDescription: "Moves a live server to a new machine: accounts, homes, services, sync passes and SSH relays as resources.",
 		Attributes: map[string]schema.Attribute{
 			"hosts": hostsAttribute(),
 		},
@@ -87,6 +87,7 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 		newHostUsersDataSource,
 		newVhostsDataSource,
 		newServiceCheckDataSource,
+		newSyncPreviewDataSource,
 		newTunnelTrafficDataSource,
 	}
 }

@@ -28,8 +28,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
-	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
-	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/syncpass"
 )
 
 type syncPassModel struct {
@@ -45,8 +44,8 @@ type syncPassModel struct {
 	UnknownOwners  types.String   `tfsdk:"unknown_owners"`
 	BandwidthLimit types.Int64    `tfsdk:"bandwidth_limit"`
 	Compress       types.Bool     `tfsdk:"compress"`
-	Streams        types.Int64    `tfsdk:"streams"`
 	Delete         types.String   `tfsdk:"delete"`
+	OnConflict     types.String   `tfsdk:"on_conflict"`
 	MaxChanges     types.Int64    `tfsdk:"max_changes"`
 	Route          types.String   `tfsdk:"route"`
 	Verify         types.String   `tfsdk:"verify"`
@@ -63,6 +62,11 @@ type syncPassModel struct {
 	FilesTransferred types.Int64   `tfsdk:"files_transferred"`
 	FilesVanished    types.Int64   `tfsdk:"files_vanished"`
 	FilesDeleted     types.Int64   `tfsdk:"files_deleted"`
+	FilesRenamed     types.Int64   `tfsdk:"files_renamed"`
+	FilesConflicting types.Int64   `tfsdk:"files_conflicting"`
+	FilesLost        types.Int64   `tfsdk:"files_lost"`
+	FilesLeft        types.Int64   `tfsdk:"files_left"`
+	FilesKept        types.Int64   `tfsdk:"files_kept"`
 	Changes          types.Int64   `tfsdk:"changes"`
 	Verified         types.Int64   `tfsdk:"verified"`
 	VerifyMeanwhile  types.Int64   `tfsdk:"verify_changed_meanwhile"`
@@ -77,8 +81,6 @@ type syncPassModel struct {
 	Speedup          types.Float64 `tfsdk:"speedup"`
 	PerPath          types.List    `tfsdk:"per_path"`
 	Warnings         types.List    `tfsdk:"warnings"`
-	FromRsync        types.String  `tfsdk:"from_rsync"`
-	ToRsync          types.String  `tfsdk:"to_rsync"`
 	LogPath          types.String  `tfsdk:"log_path"`
 }
 
@@ -87,7 +89,7 @@ var perPathType = types.ObjectType{AttrTypes: map[string]attr.Type{
 	"path": types.StringType, "target": types.StringType, "started": types.StringType, "finished": types.StringType, "duration": types.Int64Type,
 	"files": types.Int64Type, "regular": types.Int64Type, "directories": types.Int64Type, "links": types.Int64Type, "special": types.Int64Type,
 	"files_created": types.Int64Type, "files_transferred": types.Int64Type, "files_deleted": types.Int64Type,
-	"changes": types.Int64Type, "verified": types.Int64Type, "whole": types.BoolType, "listing": types.StringType,
+	"changes": types.Int64Type, "verified": types.Int64Type, "whole": types.BoolType,
 	"bytes": types.Int64Type, "bytes_transferred": types.Int64Type, "rate": types.Int64Type, "speedup": types.Float64Type,
 }}
 
@@ -96,7 +98,7 @@ func newSyncPassResource() resource.Resource {
 		name: "sync_pass",
 		noun: "sync pass",
 		// A first pass of a large server takes its time; the old host lets the
-		// key in for as long.
+		// key in for as long as the operation may take.
 		timeout:        24 * time.Hour,
 		hostAttributes: []string{"from", "to"},
 		schema:         syncPassSchema,
@@ -135,7 +137,7 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		},
 		"excludes": schema.ListAttribute{
 			Optional: true, ElementType: types.StringType,
-			MarkdownDescription: "Patterns of what is left out, as rsync's `--exclude` reads them below each path: `/admin` is the admin's home below `/home`, `*.tmp` is a file of that kind anywhere.",
+			MarkdownDescription: "Patterns of what is left out, as rsync's `--exclude` reads them below each path: `/admin` is the admin's home below `/home`, `*.tmp` is a file of that kind anywhere. The first pattern that matches decides; one that begins with `+ ` keeps what it matches.",
 		},
 		"final": schema.BoolAttribute{
 			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
@@ -157,19 +159,12 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		},
 		"bandwidth_limit": schema.Int64Attribute{
 			Optional:            true,
-			MarkdownDescription: "Highest rate, in KiB a second, of all streams together. Default: none.",
+			MarkdownDescription: "Highest rate, in KiB a second, of the pass as a whole. Default: none.",
 			Validators:          []validator.Int64{int64validator.AtLeast(1)},
 		},
 		"compress": schema.BoolAttribute{
 			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-			MarkdownDescription: "Whether to compress on the way, by the best method that both rsyncs know (zstd or lz4 since 3.2, else zlib); worth it on a line slower than about 100 Mbit/s. Default: `false`.",
-		},
-		"streams": schema.Int64Attribute{
-			Optional: true,
-			MarkdownDescription: "How many rsyncs bring new files side by side, each its own part of them over its own connection, from 1 to 9. " +
-				"All names of a file with hard links go with one of them. More streams than CPUs gain nothing, and where the old host has a single slow disk, 1 may be quickest. " +
-				"`bandwidth_limit` is shared out among them. Default: as many as the host with fewer CPUs has, at most 4.",
-			Validators: []validator.Int64{int64validator.Between(1, 9)},
+			MarkdownDescription: "Whether SSH compresses on the way (its `Compression`); worth it on a line slower than about 100 Mbit/s. Default: `false`.",
 		},
 		"delete": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString("trash"),
@@ -177,6 +172,12 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 				"`trash` moves them to `trash_path`, `purge` deletes them, and `none` deletes nothing and overwrites for good. " +
 				"What no pass has brought, and what was changed on the new host since, is never deleted. Default: `trash`.",
 			Validators: []validator.String{stringvalidator.OneOf("trash", "purge", "none")},
+		},
+		"on_conflict": schema.StringAttribute{
+			Optional: true, Computed: true, Default: stringdefault.StaticString("replace"),
+			MarkdownDescription: "What happens where the old host has something new or changed, and the new host has something of its own in its place: it was there before any pass, or was changed since one brought it. " +
+				"`replace` copies the old host's; the new host's own goes to `trash_path` with `delete = \"trash\"`, and a warning names it. `fail` leaves the new host's own, copies all the rest and fails. Default: `replace`.",
+			Validators: []validator.String{stringvalidator.OneOf("replace", "fail")},
 		},
 		"max_changes": schema.Int64Attribute{
 			Optional: true,
@@ -190,16 +191,16 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 				"through the provider's own connections to both (and their bastions). The content is encrypted from host to host all the same, with the same key and the same checks. " +
 				"The sshd of either host has to allow the provider's login TCP forwarding (`AllowTcpForwarding yes`). " +
 				"Such a pass lasts no longer than Terraform or its connections: one that breaks off fails, and goes on where it stopped when it is applied again. Default: `direct`.",
-			Validators: []validator.String{stringvalidator.OneOf("direct", rsyncpass.Operator)},
+			Validators: []validator.String{stringvalidator.OneOf("direct", syncpass.Operator)},
 		},
 		"verify": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString("changed"),
-			MarkdownDescription: "What is compared when everything is copied: `none`; `changed`, what this pass has copied; `metadata`, everything that the paths hold; " +
-				"or `checksum`, everything, and the content of every file by its SHA-256, which takes as long as both hosts need to read it. " +
-				"Each compares kind, mode, owner by name, size, time and hard links of files, and where symbolic links lead; the content of what it copies rsync has checked by itself. " +
-				"What differs is an error that names the first 50 paths, and the next pass copies it anew. " +
+			MarkdownDescription: "What is compared: `none`; `changed`, what this pass has copied; `metadata`, everything that the paths hold; " +
+				"or `checksum`, everything, and the content of every file, which takes as long as both hosts need to read it. " +
+				"Each compares kind, mode, owner by name, size, time and hard links of files, and where symbolic links lead; the content of what it copies a pass compares always, by a hash that is taken while it is read. " +
+				"What this pass has copied and is not as it left it is an error that names the first 50 paths; with `metadata` and `checksum` so is what was changed on the new host since an earlier pass. It is left as it is: remove it there, and the next pass copies it anew. " +
 				"What only the new host has is not looked at, and what the old host has changed meanwhile is counted in `verify_changed_meanwhile`. Default: `changed`.",
-			Validators: []validator.String{stringvalidator.OneOf(rsyncpass.Verifications...)},
+			Validators: []validator.String{stringvalidator.OneOf(syncpass.Verifications...)},
 		},
 		"from_address": schema.StringAttribute{
 			Optional:            true,
@@ -221,18 +222,13 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		},
 		"timeouts": timeoutsAttribute(ctx),
 
-		"started":  schema.StringAttribute{Computed: true, MarkdownDescription: "When the first path was begun, in UTC by the new host's clock (RFC 3339)."},
-		"finished": schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was copied, and all compared."},
-		"speedup":  schema.Float64Attribute{Computed: true, MarkdownDescription: "How much larger the content is than what went over the wire."},
-		"per_path": schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files; `whole` says that all was compared, as in a first pass. " +
-			"`listing` is `changes` where the old host was asked only for what has a newer time of change (ctime) than the last listing, and else says why it listed everything: " +
-			"it is the `first` pass, the old host was started anew, its clock was set, something was mounted, or its file system (nfs, btrfs, zfs for example) does not keep such times for all that can happen to it. " +
-			"A clock that is set back and forth again between two passes is not noticed."},
+		"started":    schema.StringAttribute{Computed: true, MarkdownDescription: "When the first path was begun, in UTC by the new host's clock (RFC 3339)."},
+		"finished":   schema.StringAttribute{Computed: true, MarkdownDescription: "When the last path was copied, and all compared."},
+		"speedup":    schema.Float64Attribute{Computed: true, MarkdownDescription: "How much larger the content is than what went over the wire."},
+		"per_path":   schema.ListAttribute{Computed: true, ElementType: perPathType, MarkdownDescription: "The same figures for each path, with the kinds of its files; `whole` says that all was compared, as in a first pass."},
 		"warnings":   schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "What the pass warned of."},
-		"from_rsync": schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the old host."},
-		"to_rsync":   schema.StringAttribute{Computed: true, MarkdownDescription: "Version of rsync on the new host."},
 		"trash_path": schema.StringAttribute{Computed: true, MarkdownDescription: "Directory on the new host with what was deleted and overwritten: below it one for each run of the pass, named by its time, with one for each path, by its number from 1. Moving a file back restores it. Empty where there is none. It goes with the resource."},
-		"log_path":   schema.StringAttribute{Computed: true, MarkdownDescription: "rsync's log of the pass on the new host, a line for each file that was copied. It goes with the resource. While the pass runs, a line beside it, in a file that ends in `.status`, says how far it is; so does Terraform's own log at `TF_LOG=INFO`."},
+		"log_path":   schema.StringAttribute{Computed: true, MarkdownDescription: "Log of the pass on the new host: a line for each entry that was made, changed or taken away, and for each that something is said of. It goes with the resource. While the pass runs, a line beside it, in a file that ends in `.status`, says how far it is; so does Terraform's own log at `TF_LOG=INFO`."},
 	}
 	for name, description := range map[string]string{
 		"duration":          "How long it took, in seconds.",
@@ -240,9 +236,14 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		"files_created":     "What the new host did not have at all.",
 		"files_transferred": "Files of which content was copied.",
 		"files_vanished":    "Files that went away while they were copied.",
-		"files_deleted":     "Files taken away on the new host, because the old one no longer has them.",
+		"files_deleted":     "What was taken away on the new host, because the old one no longer has it.",
+		"files_renamed":     "Files that the old host has under another name now, and that were renamed on the new one instead of copied.",
+		"files_conflicting": "What the new host had of its own in the place of something new or changed on the old one; see `on_conflict`.",
+		"files_lost":        "What an earlier pass had brought and the new host had no more, so that it was copied again: after a restore from a backup, for example.",
+		"files_left":        "What was changed on the new host since a pass brought it, and not on the old one, as far as this pass has seen it; it is left as it is.",
+		"files_kept":        "What is gone on the old host and stays on the new one, where it was changed since a pass brought it.",
 		"changes":           "Entries that were new, different or gone since the last pass over the same paths; in a first pass, all.",
-		"verified":          "Entries that were compared on both hosts afterwards; see `verify`.",
+		"verified":          "Entries that were compared; see `verify`.",
 		"verify_changed_meanwhile": "Entries of these that differ because the old host has changed them since the pass listed it. " +
 			"A later pass sees to them; in a final pass, where there should be none, they are warned of.",
 		"trash_bytes":       "Size of the trash, on the disk.",
@@ -256,29 +257,30 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 		attributes[name] = schema.Int64Attribute{Computed: true, MarkdownDescription: description}
 	}
 	return schema.Schema{
-		MarkdownDescription: "One rsync pass from the old host to the new. The new host pulls, so the data does not cross your machine; " +
-			"hard links, ACLs, extended attributes, holes and owners (by name) are kept.\n\n" +
+		MarkdownDescription: "One sync pass from the old host to the new. The new host pulls, so the data does not cross your machine; " +
+			"hard links, ACLs, extended attributes, file capabilities, holes and owners (by name) are kept. Neither host needs rsync.\n\n" +
 			"A pass is something that happens: creating the resource runs it, and so does a change of `paths`, `targets`, `excludes`, `final` or `triggers`; " +
 			"a refresh changes nothing. To run one again change `triggers`, and do not use `-replace`: that destroys the pass first, and with the only pass of a chain goes what the chain knows, so that what is gone on the old host by then stays on the new one. A migration has several, one after the other: a first pass while everything runs, a warm one, and a final one with the services stopped. " +
-			"The passes over the same paths, targets and excludes between the same hosts are a chain: each keeps on the new host a manifest of what the old one had, so that the next copies just what has changed since, " +
-			"and takes away what earlier ones have brought and the old host no longer has. What only the new host has is not touched.\n\n" +
+			"The passes over the same paths and targets between the same hosts are a chain: each notes on the new host what it has brought, so that the next copies just what has changed since, " +
+			"and takes away what earlier ones have brought and the old host no longer has. What only the new host has is not touched. What it has lost since is copied again, and what was changed there is left, or replaced where the old host has changed it too; either is said.\n\n" +
 			"The pass runs on the new host by itself: when the connection breaks it goes on, and so it does when Terraform is killed; the next apply then takes it over. Ctrl-C ends it. With `route = \"operator\"` it ends with Terraform's connections. " +
 			"A pass that broke off goes on where it stopped when it is applied again.\n\n" +
 			"The new host logs in to the old with a key made for this pass, which may do nothing but read these paths, from the new host's addresses; " +
-			"it is gone from both hosts when the pass has ended, however it did. Destroying the resource forgets the pass and removes its log and its trash, and no copied file; the manifests go with the last pass of their chain. Terraform destroys a pass that did not end well before it makes it anew: what that one has brought stays known, and its trash is kept, until the next pass over the same paths takes both over, for 30 days at most. A pass cannot be imported, for no host can say afterwards what it did.",
+			"it is gone from both hosts when the pass has ended, however it did, and is of no use any more when the time allowed for the operation is over. " +
+			"What does the work on either host is one static program, which the provider puts into `/var/lib/cutover`, where programs have to be allowed to run (not `noexec`); it needs Linux 3.6, and goes with the last pass. Destroying the resource forgets the pass and removes its log and its trash, and no copied file; what the chain knows goes with its last pass. Terraform destroys a pass that did not end well before it makes it anew: what that one has brought stays known, and its trash is kept, until the next pass over the same paths takes both over, for 30 days at most. A pass cannot be imported, for no host can say afterwards what it did.",
 		Attributes: attributes,
 	}
 }
 
 // pass is what the model asks for; unknown values count as unset.
-func (m *syncPassModel) pass() rsyncpass.Pass {
-	p := rsyncpass.Pass{
+func (m *syncPassModel) pass() syncpass.Pass {
+	p := syncpass.Pass{
 		ID:             m.ID.ValueString(),
 		Excludes:       stringsOf(m.Excludes),
 		BandwidthLimit: m.BandwidthLimit.ValueInt64(),
 		Compress:       m.Compress.ValueBool(),
-		Streams:        m.Streams.ValueInt64(),
 		Delete:         m.Delete.ValueString(),
+		OnConflict:     m.OnConflict.ValueString(),
 		MaxChanges:     m.MaxChanges.ValueInt64(),
 		Verify:         m.Verify.ValueString(),
 		Final:          m.Final.ValueBool(),
@@ -291,7 +293,7 @@ func (m *syncPassModel) pass() rsyncpass.Pass {
 	}
 	targets := m.targets()
 	for _, source := range stringsOf(m.Paths) {
-		each := rsyncpass.Path{Source: directory(source)}
+		each := syncpass.Path{Source: directory(source)}
 		if target, ok := targets[each.Source].(types.String); ok {
 			each.Target = directory(target.ValueString())
 		}
@@ -365,7 +367,8 @@ func (m *syncPassModel) keepFigures(prior *syncPassModel) {
 	m.Bytes, m.BytesTransferred, m.BytesLiteral = prior.Bytes, prior.BytesTransferred, prior.BytesLiteral
 	m.BytesSent, m.BytesReceived, m.Rate, m.Speedup = prior.BytesSent, prior.BytesReceived, prior.Rate, prior.Speedup
 	m.PerPath, m.Warnings = prior.PerPath, prior.Warnings
-	m.FromRsync, m.ToRsync, m.LogPath = prior.FromRsync, prior.ToRsync, prior.LogPath
+	m.FilesRenamed, m.FilesConflicting, m.FilesLost = prior.FilesRenamed, prior.FilesConflicting, prior.FilesLost
+	m.FilesLeft, m.FilesKept, m.LogPath = prior.FilesLeft, prior.FilesKept, prior.LogPath
 }
 
 func createSyncPass(ctx context.Context, r *request[syncPassModel], plan *syncPassModel) error {
@@ -394,7 +397,7 @@ func runSyncPass(ctx context.Context, r *request[syncPassModel], plan *syncPassM
 	if err != nil {
 		return at(path.Root("to"), err)
 	}
-	result, err := rsyncpass.Run(ctx, from, to, plan.pass(), func(status string) {
+	result, err := syncpass.Run(ctx, from, to, plan.pass(), func(status string) {
 		tflog.Info(ctx, "sync pass from "+from.Name()+" to "+to.Name()+": "+status)
 	})
 	for _, warning := range result.Warnings {
@@ -407,36 +410,37 @@ func runSyncPass(ctx context.Context, r *request[syncPassModel], plan *syncPassM
 }
 
 // show fills in what a pass did.
-func (m *syncPassModel) show(ctx context.Context, result rsyncpass.Result) error {
-	total := result.Total
+func (m *syncPassModel) show(ctx context.Context, result syncpass.Result) error {
+	total, took := result.Total, syncpass.Duration(result.Started, result.Finished)
 	m.Started = types.StringValue(result.Started.Format(time.RFC3339))
 	m.Finished = types.StringValue(result.Finished.Format(time.RFC3339))
-	m.Duration = types.Int64Value(int64(result.Finished.Sub(result.Started) / time.Second))
+	m.Duration = types.Int64Value(int64(took / time.Second))
 	m.Files, m.FilesCreated = types.Int64Value(total.Files), types.Int64Value(total.Created)
-	m.FilesTransferred, m.FilesVanished = types.Int64Value(total.Transferred), types.Int64Value(result.Vanished)
-	m.Bytes, m.BytesTransferred = types.Int64Value(total.TotalBytes), types.Int64Value(total.TransferredBytes)
-	m.FilesDeleted, m.Changes = types.Int64Value(total.Deleted), types.Int64Value(result.Changes)
-	m.Verified, m.VerifyMeanwhile = types.Int64Value(result.Verified), types.Int64Value(result.ChangedMeanwhile)
+	m.FilesTransferred, m.FilesVanished = types.Int64Value(total.Transferred), types.Int64Value(total.Vanished)
+	m.Bytes, m.BytesTransferred = types.Int64Value(total.Bytes), types.Int64Value(total.TransferredBytes)
+	m.FilesDeleted, m.FilesRenamed, m.Changes = types.Int64Value(total.Deleted), types.Int64Value(total.Renamed), types.Int64Value(result.Changes)
+	m.FilesConflicting, m.FilesLost = types.Int64Value(total.Conflicts), types.Int64Value(total.Lost)
+	m.FilesLeft, m.FilesKept = types.Int64Value(total.Left), types.Int64Value(total.Kept)
+	m.Verified, m.VerifyMeanwhile = types.Int64Value(total.Verified), types.Int64Value(total.Meanwhile)
 	m.TrashPath, m.TrashBytes = types.StringValue(result.TrashPath), types.Int64Value(result.TrashBytes)
 	m.BytesLiteral = types.Int64Value(total.LiteralBytes)
-	m.BytesSent, m.BytesReceived = types.Int64Value(total.SentBytes), types.Int64Value(total.ReceivedBytes)
-	m.Rate, m.Speedup = types.Int64Value(total.Rate()), types.Float64Value(total.Speedup())
-	m.FromRsync, m.ToRsync = types.StringValue(result.FromRsync), types.StringValue(result.ToRsync)
+	m.BytesSent, m.BytesReceived = types.Int64Value(result.Sent), types.Int64Value(result.Received)
+	m.Rate, m.Speedup = types.Int64Value(result.Rate()), types.Float64Value(result.Speedup())
 	m.LogPath = types.StringValue(result.LogPath)
 
 	var perPath []attr.Value
 	for _, each := range result.Paths {
-		s := each.Stats
+		f, took := each.Figures, syncpass.Duration(each.Started, each.Finished)
 		perPath = append(perPath, types.ObjectValueMust(perPathType.AttrTypes, map[string]attr.Value{
 			"path": types.StringValue(each.Source), "target": types.StringValue(each.Target),
 			"started": types.StringValue(each.Started.Format(time.RFC3339)), "finished": types.StringValue(each.Finished.Format(time.RFC3339)),
-			"duration": types.Int64Value(int64(s.Duration / time.Second)),
-			"files":    types.Int64Value(s.Files), "regular": types.Int64Value(s.Regular), "directories": types.Int64Value(s.Directories),
-			"links": types.Int64Value(s.Links), "special": types.Int64Value(s.Special),
-			"files_created": types.Int64Value(s.Created), "files_transferred": types.Int64Value(s.Transferred), "files_deleted": types.Int64Value(s.Deleted),
-			"changes": types.Int64Value(each.Changes), "verified": types.Int64Value(each.Verified), "whole": types.BoolValue(each.Whole), "listing": types.StringValue(each.Listing),
-			"bytes": types.Int64Value(s.TotalBytes), "bytes_transferred": types.Int64Value(s.TransferredBytes),
-			"rate": types.Int64Value(s.Rate()), "speedup": types.Float64Value(s.Speedup()),
+			"duration": types.Int64Value(int64(took / time.Second)),
+			"files":    types.Int64Value(f.Files), "regular": types.Int64Value(f.Regular), "directories": types.Int64Value(f.Directories),
+			"links": types.Int64Value(f.Links), "special": types.Int64Value(f.Special),
+			"files_created": types.Int64Value(f.Created), "files_transferred": types.Int64Value(f.Transferred), "files_deleted": types.Int64Value(f.Deleted),
+			"changes": types.Int64Value(f.Changes), "verified": types.Int64Value(f.Verified), "whole": types.BoolValue(each.Whole),
+			"bytes": types.Int64Value(f.Bytes), "bytes_transferred": types.Int64Value(f.TransferredBytes),
+			"rate": types.Int64Value(each.Rate()), "speedup": types.Float64Value(each.Speedup()),
 		}))
 	}
 	var diags, more diag.Diagnostics
@@ -454,16 +458,16 @@ func deleteSyncPass(ctx context.Context, r *request[syncPassModel], state *syncP
 	if err != nil {
 		return at(path.Root("to"), err)
 	}
-	// The old host may be gone by now; only a pass that broke off has anything
-	// to look for there.
-	var from host.Host
-	if state.Finished.IsNull() {
-		if from, err = r.unlessRetired(state.From); err != nil {
-			return at(path.Root("from"), err)
-		}
+	// The old host may be gone by now.
+	from, err := r.unlessRetired(state.From)
+	if err != nil {
+		return at(path.Root("from"), err)
 	}
-	// One that broke off, and whose old host is retired, is forgotten like one that
-	// ended: there is no next pass to keep anything for, and what still runs of it
-	// ends by itself.
-	return rsyncpass.Forget(ctx, from, to, state.pass(), from != nil)
+	// Of one that did not end well, what it has brought is for the next to know; where
+	// the old host is retired, there is none.
+	warnings, err := syncpass.Forget(ctx, from, to, state.pass(), state.Finished.IsNull() && from != nil)
+	for _, warning := range warnings {
+		r.warn("Sync pass from "+state.From.ValueString(), capitalised(warning)+".")
+	}
+	return err
 }

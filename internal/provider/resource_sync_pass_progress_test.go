@@ -9,7 +9,7 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
-	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/syncpass"
 )
 
 // While a pass runs it says how far it is: to whoever watches it, and in a file
@@ -31,16 +31,16 @@ func TestAccLongSyncPassProgress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := rsyncpass.Pass{ID: "progress", Paths: []rsyncpass.Path{{Source: "/srv/second"}}, BandwidthLimit: 200}
+		p := syncpass.Pass{ID: "progress", Paths: []syncpass.Path{{Source: "/srv/second"}}, BandwidthLimit: 200}
 		t.Cleanup(func() {
-			if err := rsyncpass.Forget(context.Background(), nil, to, p, false); err != nil {
+			if _, err := syncpass.Forget(context.Background(), from, to, p, false); err != nil {
 				t.Error(err)
 			}
 		})
 		far := regexp.MustCompile(`copying path 1 of 1: [1-9]\d? %, \d.* [KM]iB of 2\.9 MiB, \d+ KiB/s, 0:00:\d\d left, at large`)
 		var said, beside []string
 		var reading sync.WaitGroup
-		result, err := rsyncpass.Run(t.Context(), from, to, p, func(status string) {
+		result, err := syncpass.Run(t.Context(), from, to, p, func(status string) {
 			said = append(said, status)
 			if far.MatchString(status) && beside == nil {
 				beside = []string{}
@@ -53,7 +53,7 @@ func TestAccLongSyncPassProgress(t *testing.T) {
 			}
 		})
 		reading.Wait()
-		if err != nil || result.Total.Transferred != 2 || result.Verified == 0 {
+		if err != nil || result.Total.Transferred != 2 || result.Total.Verified == 0 {
 			t.Errorf("%+v, %v", result, err)
 		}
 		if len(beside) != 1 || !far.MatchString(beside[0]) {

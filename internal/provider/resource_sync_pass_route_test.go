@@ -110,7 +110,7 @@ func TestAccSyncPassByWayOfTheOperator(t *testing.T) {
 				},
 			},
 		})
-		if left := run(t, w.trixie, "find", "/srv", "-name", ".cutover-partial"); strings.TrimSpace(left) != "" {
+		if left := run(t, w.trixie, "find", "/srv", "-name", ".cutover-*"); strings.TrimSpace(left) != "" {
 			t.Errorf("left: %s", left)
 		}
 	})

@@ -13,11 +13,11 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
-	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/syncpass"
 )
 
 // A target that is full in mid-pass, and then a host that has no room for the
-// pass's own lists: the pass says so, what was there stays as it was, and the
+// pass's own notes: the pass says so, what was there stays as it was, and the
 // next apply goes on.
 func TestAccLongSyncPassFullDisk(t *testing.T) {
 	w := labWorld(t)
@@ -42,7 +42,7 @@ func TestAccLongSyncPassFullDisk(t *testing.T) {
 					run(t, host, "sh", "-c", "cd /srv/second && head -c 6000000 /dev/urandom >large && mkdir more && for n in 1 2 3; do echo $n >more/$n; done")
 					go func() { // once the large file is on its way, somebody else takes the room
 						err := eventually(time.Minute, func() error {
-							_, err := w.trixie.Run(context.Background(), "sh", "-c", "cd /srv/second && ls -A | grep '^[.]large' && { cat /dev/zero >filler 2>/dev/null || true; }")
+							_, err := w.trixie.Run(context.Background(), "sh", "-c", "ls /srv/second/.cutover-*/* && { cat /dev/zero >/srv/second/filler 2>/dev/null || true; }")
 							return err
 						})
 						if err != nil {
@@ -51,7 +51,7 @@ func TestAccLongSyncPassFullDisk(t *testing.T) {
 					}()
 				},
 				Config:      passConfig(w, name, base+"  bandwidth_limit = 1500\n  triggers = { again = 1 }\n"),
-				ExpectError: regexp.MustCompile(`(?s)file\s+system\s+of\s+/srv/second\s+on\s+host\s+"new"\s+is\s+full:\s+5859\s+KiB\s+in\s+4\s+files\s+are\s+still\s+to\s+come.*\s+are\s+missing\..*No\s+space\s+left`),
+				ExpectError: regexp.MustCompile(`(?s)file\s+system\s+of\s+/srv/second\s+on\s+host\s+"new"\s+is\s+full:\s+\d\.\d\s+MiB\s+in\s+\d\s+entr.*\s+still\s+to\s+come.*no\s+space\s+left`),
 			},
 			{
 				PreConfig: func() {
@@ -69,10 +69,11 @@ func TestAccLongSyncPassFullDisk(t *testing.T) {
 			{
 				PreConfig: func() {
 					run(t, host, "sh", "-c", "cd /srv/second && rm more/1 && seq 1 4000 | while read -r n; do : >\"more/a file with a name of some length $n\"; done")
-					run(t, w.trixie, "mount", "-t", "tmpfs", "-o", "size=400k", "none", "/var/lib/cutover")
+					run(t, w.trixie, "sh", "-c", `cp -a /var/lib/cutover /root/cutover
+						mount -t tmpfs -o size="$(($(du -sk /root/cutover | cut -f1) + 100))k" none /var/lib/cutover && cp -a /root/cutover/. /var/lib/cutover/ && rm -r /root/cutover`)
 				},
 				Config:      passConfig(w, name, base+"  triggers = { again = 2 }\n"),
-				ExpectError: regexp.MustCompile(`(?s)host\s+"new"\s+has\s+no\s+room\s+left\s+for\s+the\s+lists.*No\s+space\s+left`),
+				ExpectError: regexp.MustCompile(`(?s)host\s+"new"\s+has\s+no\s+room\s+left\s+for\s+what\s+the\s+pass\s+has\s+to\s+note.*no\s+space\s+left`),
 			},
 			{
 				PreConfig: func() { run(t, w.trixie, "umount", "/var/lib/cutover") },
@@ -131,7 +132,7 @@ func TestAccLongSyncPassHostileSwaps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := rsyncpass.Pass{ID: "hostile", Paths: []rsyncpass.Path{{Source: "/srv/hostile/tree"}}}
+			p := syncpass.Pass{ID: "hostile", Paths: []syncpass.Path{{Source: "/srv/hostile/tree"}}}
 			var swaps sync.WaitGroup
 			stop := sync.OnceFunc(func() {
 				run(t, from, "touch", "/srv/hostile/stop")
@@ -146,7 +147,7 @@ func TestAccLongSyncPassHostileSwaps(t *testing.T) {
 			ended := map[string]int{}
 			for n := range 3 {
 				// How it ends is the hostile user's choice; what it writes to is not.
-				_, err := rsyncpass.Run(context.Background(), old, there, p, nil)
+				_, err := syncpass.Run(context.Background(), old, there, p, nil)
 				ended[firstLine(err)]++
 				if now := run(t, to, "sh", "-c", show); now != before {
 					t.Fatalf("pass %d wrote outside of its target:\n%s", n, linesWithout(now, before))
@@ -155,7 +156,7 @@ func TestAccLongSyncPassHostileSwaps(t *testing.T) {
 			t.Log(ended)
 			stop()
 			p.Final = true
-			if _, err := rsyncpass.Run(context.Background(), old, there, p, nil); err != nil {
+			if _, err := syncpass.Run(context.Background(), old, there, p, nil); err != nil {
 				t.Error(err)
 			}
 			if now := run(t, to, "sh", "-c", show); now != before {
@@ -165,7 +166,7 @@ func TestAccLongSyncPassHostileSwaps(t *testing.T) {
 			if one != other {
 				t.Errorf("the trees differ; only the old host has\n%s\nonly the new\n%s", linesWithout(one, other), linesWithout(other, one))
 			}
-			if err := rsyncpass.Forget(context.Background(), nil, there, p, false); err != nil {
+			if _, err := syncpass.Forget(context.Background(), old, there, p, false); err != nil {
 				t.Error(err)
 			}
 		})

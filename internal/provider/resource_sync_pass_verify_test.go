@@ -32,8 +32,8 @@ func TestAccLongSyncPassVerify(t *testing.T) {
 					Config: config(""),
 					Check:  resource.ComposeTestCheckFunc(same, resource.TestCheckResourceAttrPair(pass, "verified", pass, "files")),
 				},
-				{ // what is seconds old, the next pass compares by content anyhow
-					PreConfig: func() { time.Sleep(3 * time.Second) },
+				{ // of what was written within the last minute nobody can say later who has changed it
+					PreConfig: func() { time.Sleep(62 * time.Second) },
 					Config:    config(`  verify = "metadata"`),
 					Check:     resource.TestCheckResourceAttrPair(pass, "verified", pass, "files"),
 				},
@@ -41,19 +41,21 @@ func TestAccLongSyncPassVerify(t *testing.T) {
 					PreConfig: onNew(`cd "/srv/pass data" && touch -r mine /root/ref && printf M | dd of=mine conv=notrunc 2>/dev/null && touch -r /root/ref mine && rm /root/ref && test "$(cat mine)" = Mine
 						chmod 666 attr; rm "deep/the same"; echo own >own.tmp`),
 					Config: config(`  verify = "checksum"`),
-					ExpectError: regexp.MustCompile(`(?s)entries\s+on\s+host\s+"new"\s+are\s+not\s+as\s+they\s+are.*/srv/pass\s+data/attr:\s+mode\s+666\s+instead\s+of\s+644` +
-						`.*data/deep/the\s+same:\s+missing.*data/mine:\s+content`),
+					ExpectError: regexp.MustCompile(`(?s)2\s+entries\s+on\s+host\s+"new"\s+are\s+not\s+as\s+on\s+host.*changed\s+there\s+since\s+a\s+pass\s+brought\s+them.*/srv/pass\s+data/attr:\s+mode\s+666\s+instead\s+of\s+644` +
+						`.*data/mine:\s+content`),
 				},
-				{ // the next pass mends these; what it brings, something else spoils at once
+				{ // what is removed, the next pass brings anew; what it brings, something else spoils meanwhile
 					PreConfig: func() {
-						run(t, host, "sh", "-c", `echo late >/srv/second/late`)
-						onNew(`nohup sh -c 'until [ -f /srv/second/late ]; do sleep 0.02; done; chown daemon /srv/second/late' >/dev/null 2>&1 &`)()
+						run(t, host, "sh", "-c", `echo late >/srv/second/late; head -c 3000000 /dev/urandom >/srv/second/zlarge`)
+						onNew(`cd "/srv/pass data"; rm attr mine
+							nohup sh -c 'until [ "$(stat -c %a /srv/second/late 2>/dev/null)" = 644 ]; do sleep 0.02; done; chown daemon /srv/second/late' >/dev/null 2>&1 &`)()
 					},
-					Config:      config(""),
-					ExpectError: regexp.MustCompile(`(?s)1\s+entries.*/srv/second/late:\s+user\s+daemon\s+instead\s+of\s+root`),
+					Config:      config("  bandwidth_limit = 1000\n"),
+					ExpectError: regexp.MustCompile(`(?s)1\s+entry.*/srv/second/late:\s+user\s+daemon\s+instead\s+of\s+root`),
 				},
 				{
-					Config: config(`  verify = "checksum"`),
+					PreConfig: onNew("rm /srv/second/late"),
+					Config:    config(`  verify = "checksum"`),
 					Check: resource.ComposeTestCheckFunc(same,
 						resource.TestCheckResourceAttrPair(pass, "verified", pass, "files"),
 						resource.TestCheckResourceAttr(pass, "verify_changed_meanwhile", "0"),

@@ -18,7 +18,7 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
-	"github.com/cutover-dev/terraform-provider-cutover/internal/rsyncpass"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/syncpass"
 )
 
 // soakSeeds are the seeds of a long run: SEED alone, else as many as SOAK says.
@@ -44,8 +44,8 @@ func soakSeeds(t *testing.T) (seeds []uint64) {
 	return seeds
 }
 
-// Two chains with changes between their passes, one of them through Terraform.
-func TestAccSoak(t *testing.T) { soakChains(t, []uint64{0, 4}, nil) }
+// Five chains with changes between their passes, one of them through Terraform.
+func TestAccSoak(t *testing.T) { soakChains(t, []uint64{0, 4, 6, 8, 14}, nil) }
 
 // Random changes on the host without systemd between the passes of a chain, and
 // then the trees agree. Of ten seeds, three go through Terraform itself, and in
@@ -129,7 +129,7 @@ type soak struct {
 	target string
 	rough  bool
 	was    string // the tree at the last comparison
-	apply  func(p rsyncpass.Pass, round string) *attempt
+	apply  func(p syncpass.Pass, round string) *attempt
 	end    func()
 }
 
@@ -172,19 +172,19 @@ func (s *soak) throughThePackage() {
 		s.Fatal(err)
 	}
 	id := fmt.Sprintf("soak-%d", s.seed)
-	s.apply = func(p rsyncpass.Pass, _ string) *attempt {
+	s.apply = func(p syncpass.Pass, _ string) *attempt {
 		p.ID = id
 		ctx, cancel := context.WithCancel(s.Context())
 		done := make(chan error, 1)
 		go func() {
-			_, err := rsyncpass.Run(ctx, from, to, p, nil)
+			_, err := syncpass.Run(ctx, from, to, p, nil)
 			done <- err
 		}()
 		// As near as one process comes to it: see also the seeds through Terraform.
 		return &attempt{kill: cancel, err: func() error { defer cancel(); return <-done }}
 	}
 	s.end = func() {
-		if err := rsyncpass.Forget(context.Background(), nil, to, s.pass(id), false); err != nil {
+		if _, err := syncpass.Forget(context.Background(), from, to, s.pass(id), false); err != nil {
 			s.Error(err)
 		}
 	}
@@ -199,8 +199,8 @@ func hostConfig(w *world, h *lab.Host) host.Config {
 	}
 }
 
-func (s *soak) pass(id string) rsyncpass.Pass {
-	return rsyncpass.Pass{ID: id, Paths: []rsyncpass.Path{{Source: s.source, Target: s.target}}, Excludes: []string{"/excluded"}, Delete: "trash", UnknownOwners: "fail"}
+func (s *soak) pass(id string) syncpass.Pass {
+	return syncpass.Pass{ID: id, Paths: []syncpass.Path{{Source: s.source, Target: s.target}}, Excludes: []string{"/excluded"}, Delete: "trash", UnknownOwners: "fail"}
 }
 
 // throughTerraform runs passes as terraform apply.
@@ -242,7 +242,7 @@ func (s *soak) throughTerraform() {
 			},
 		}
 	}
-	write := func(p rsyncpass.Pass, round string) {
+	write := func(p syncpass.Pass, round string) {
 		text := "terraform {\n  required_providers {\n    cutover = { source = \"cutover-dev/cutover\" }\n  }\n}\n" + s.w.config(fmt.Sprintf(`
 resource "cutover_sync_pass" "soak" {
   from     = %q
@@ -258,7 +258,7 @@ resource "cutover_sync_pass" "soak" {
 			s.Fatal(err)
 		}
 	}
-	s.apply = func(p rsyncpass.Pass, round string) *attempt {
+	s.apply = func(p syncpass.Pass, round string) *attempt {
 		write(p, round)
 		return start("apply")
 	}
@@ -269,7 +269,7 @@ resource "cutover_sync_pass" "soak" {
 	}
 }
 
-func limit(p rsyncpass.Pass) string {
+func limit(p syncpass.Pass) string {
 	if p.BandwidthLimit == 0 {
 		return ""
 	}

@@ -32,5 +32,7 @@ if [ "$got" != "$5" ]; then
 fi
 chown "$3" /proc/self/fd/3
 chmod "$4" /proc/self/fd/3
+# A program that is still open for writing cannot be run (ETXTBSY of execve(2)).
+exec 3>&-
 mv -fT "$new" "$1"
 trap - EXIT

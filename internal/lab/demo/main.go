@@ -75,9 +75,9 @@ func demo(ctx context.Context, keep bool) (err error) {
 	defer witness.stop()
 
 	for _, phase := range []struct{ name, means string }{
-		{"prepare", "accounts, homes, and a first rsync while everything is live"},
-		{"rehearse", "rsync again; does the new machine serve?"},
-		{"cutover", "have clients wait, stop the old services, rsync a last time, start the new ones, relay the ports, let in who waits"},
+		{"prepare", "accounts, homes, and a first pass while everything is live"},
+		{"rehearse", "again, what has changed since; does the new machine serve?"},
+		{"cutover", "have clients wait, stop the old services, copy a last time, start the new ones, relay the ports, let in who waits"},
 	} {
 		heading("%s apply -var phase=%s: %s", filepath.Base(tf.binary), phase.name, phase.means)
 		witness.begin(phase.name)
