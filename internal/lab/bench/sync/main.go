@@ -4,7 +4,7 @@
 //
 // From the environment: SCALE, how large the trees are (1; 0.01 is enough to
 // try it out); RUNS, how often all take their turns (3); CASES, a part of
-// "small large final", to leave the others out.
+// "small large final folder spool", to leave the others out.
 package main
 
 import (
@@ -44,10 +44,13 @@ type outcome struct {
 	took  map[string][]time.Duration
 	alone []time.Duration // our passes without Terraform
 	goals map[string]float64
+
+	received []int64 // bytes that our passes had the old host send, one a run
+	atMost   int64   // that may be; 0 is any number
 }
 
 func run(ctx context.Context) (err error) {
-	scale, cases := 1.0, "small large final"
+	scale, cases := 1.0, "small large final folder spool"
 	sizes := map[string]int{"RUNS": 3}
 	if err := bench.Sizes(sizes); err != nil {
 		return err
@@ -94,6 +97,10 @@ func run(ctx context.Context) (err error) {
 			err = b.large(ctx, scale)
 		case "final":
 			err = b.final(ctx, scale)
+		case "folder":
+			err = b.folder(ctx, scale)
+		case "spool":
+			err = b.spool(ctx, scale)
 		default:
 			err = fmt.Errorf("there is no case %q", each)
 		}
@@ -123,7 +130,7 @@ func (b *comparison) measure(ctx context.Context, o *outcome, s subject, source,
 	if err := b.settle(ctx); err != nil {
 		return err
 	}
-	b.ours.passes = nil
+	b.ours.passes, b.ours.received = nil, nil
 	took, err := s.bring(ctx, source, target, final)
 	if err != nil {
 		return fmt.Errorf("%s: %s: %w", o.label, s.name(), err)
@@ -131,6 +138,7 @@ func (b *comparison) measure(ctx context.Context, o *outcome, s subject, source,
 	bench.Step("%s: %s: %.1f s", o.label, s.name(), took.Seconds())
 	o.took[s.name()] = append(o.took[s.name()], took)
 	o.alone = append(o.alone, b.ours.passes...)
+	o.received = append(o.received, b.ours.received...)
 	if err := b.check(ctx, source, target, s.exact()); err != nil {
 		return fmt.Errorf("%s: %s: %w", o.label, s.name(), err)
 	}
@@ -142,13 +150,20 @@ func (b *comparison) settle(ctx context.Context) error {
 	return err
 }
 
-// tree makes trees, or changes them, on the old host. A pass takes what has changed
-// within seconds of it for what may change again, so these have to go by.
-func (b *comparison) tree(ctx context.Context, arguments ...string) error {
-	if _, err := b.from.RunInput(ctx, treeProgram, append([]string{"perl", "-"}, arguments...)...); err != nil {
+// make makes a tree on the old host. Of what was written within a minute before a pass
+// the next one compares the content: it may be written on through a mapping, without a
+// new time. What lies on a server is older, so here that minute goes by.
+func (b *comparison) make(ctx context.Context, arguments ...string) error {
+	if err := b.change(ctx, arguments...); err != nil {
 		return err
 	}
-	_, err := b.from.Run(ctx, "sleep", "5")
+	_, err := b.from.Run(ctx, "sleep", "62")
+	return err
+}
+
+// change changes a tree on the old host.
+func (b *comparison) change(ctx context.Context, arguments ...string) error {
+	_, err := b.from.RunInput(ctx, treeProgram, append([]string{"perl", "-"}, arguments...)...)
 	return err
 }
 

@@ -2,14 +2,18 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/bench"
 )
 
-// memoryGoal is what the provider may have in memory at the most, in KiB.
-const memoryGoal = 100 << 10
+// memoryGoals are what each may have in memory at the most, in MiB.
+var memoryGoals = []struct {
+	what string
+	most int64
+}{{ofProvider, 60}, {ofOld, 200}, {ofNew, 200}}
 
 // report prints the table, of medians, and leaves the figures behind. It fails
 // where a goal is not met.
@@ -48,16 +52,30 @@ func (b *comparison) report() error {
 	for _, o := range b.cases {
 		fmt.Printf("  %s: %.1f s\n", o.label, bench.Median(o.alone).Seconds())
 	}
-	fmt.Printf("The provider's process had at most %.0f MiB in memory.\n", float64(b.ours.memory)/1024)
-	list = append(list, bench.Figure{Case: "all", Subject: nameOurs, Metric: "memory of the provider", Value: float64(b.ours.memory) / 1024, Unit: "MiB"})
+	for _, o := range b.cases {
+		if o.atMost == 0 {
+			continue
+		}
+		most := slices.Max(o.received)
+		fmt.Printf("%s: the old host sent %s bytes at the most.\n", o.label, thousands(int(most)))
+		list = append(list, bench.Figure{Case: o.label, Subject: nameOurs, Metric: "bytes that the old host sent", Value: float64(most), Unit: "bytes"})
+		if most > o.atMost {
+			missed = append(missed, fmt.Sprintf("%s: the old host sent %d bytes, and should send %d at the most", o.label, most, o.atMost))
+		}
+	}
+	for _, goal := range memoryGoals {
+		memory := b.ours.memory[goal.what]
+		fmt.Printf("In memory %s had at most %d MiB.\n", goal.what, memory>>10)
+		list = append(list, bench.Figure{Case: "all", Subject: nameOurs, Metric: "memory of " + goal.what, Value: float64(memory) / 1024, Unit: "MiB"})
+		if memory > goal.most<<10 {
+			missed = append(missed, fmt.Sprintf("%s had %d MiB in memory, and should have %d at the most", goal.what, memory>>10, goal.most))
+		}
+	}
 	name, err := bench.Write("bench-sync", list)
 	if err != nil {
 		return err
 	}
 	fmt.Println("Figures:", name)
-	if b.ours.memory > memoryGoal {
-		missed = append(missed, "the provider had more than 100 MiB in memory")
-	}
 	if len(missed) > 0 {
 		return fmt.Errorf("goals that were missed:\n  %s", strings.Join(missed, "\n  "))
 	}

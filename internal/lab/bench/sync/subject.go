@@ -105,8 +105,9 @@ type cutover struct {
 	from, to *lab.Host
 	version  string
 	turn     int
-	passes   []time.Duration // of the pass alone, as its attributes say, of the last case
-	memory   int64           // of the provider, highest so far, in KiB
+	passes   []time.Duration  // of the pass alone, as its attributes say, of the last case
+	received []int64          // likewise, bytes that the old host sent
+	memory   map[string]int64 // the most that the provider and the workers had so far, in KiB
 }
 
 func newCutover(ctx context.Context, started *lab.Lab, from, to *lab.Host, work string) (*cutover, error) {
@@ -115,7 +116,7 @@ func newCutover(ctx context.Context, started *lab.Lab, from, to *lab.Host, work 
 		return nil, err
 	}
 	version, err := tf.Version(ctx)
-	return &cutover{tf: tf, work: work, from: from, to: to, version: version}, err
+	return &cutover{tf: tf, work: work, from: from, to: to, version: version, memory: map[string]int64{}}, err
 }
 
 func (c *cutover) name() string { return nameOurs }
@@ -140,46 +141,46 @@ func (c *cutover) arguments(source, target string, final bool) []string {
 func (c *cutover) bring(ctx context.Context, source, target string, final bool) (time.Duration, error) {
 	c.turn++
 	watched, stop := context.WithCancel(ctx)
-	peak := make(chan int64)
+	peak := make(chan map[string]int64)
 	go func() { peak <- peakMemory(watched, c.work) }()
 	took, err := c.tf.Run(ctx, nil, append([]string{"apply", "-auto-approve"}, c.arguments(source, target, final)...)...)
 	stop()
-	c.memory = max(c.memory, <-peak)
+	for what, memory := range <-peak {
+		c.memory[what] = max(c.memory[what], memory)
+	}
 	if err != nil {
 		return took, err
 	}
-	pass, err := c.ofState(target)
-	c.passes = append(c.passes, pass)
-	return took, err
+	return took, c.ofState(target)
 }
 
-// ofState is how long the last pass to the target took on the new host, to the
-// second.
-func (c *cutover) ofState(target string) (time.Duration, error) {
+// ofState notes how long the last pass to the target took on the new host, and how much
+// the old one sent for it.
+func (c *cutover) ofState(target string) error {
 	text, err := os.ReadFile(c.state(target))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	var state struct {
 		Resources []struct {
 			Instances []struct {
 				Attributes struct {
 					Duration int64
-					PerPath  []struct{ Listing string } `json:"per_path"`
+					Received int64 `json:"bytes_received"`
 				}
 			}
 		}
 	}
 	if err := json.Unmarshal(text, &state); err != nil {
-		return 0, err
+		return err
 	}
 	if len(state.Resources) != 1 || len(state.Resources[0].Instances) != 1 {
-		return 0, errors.New("the state has no pass")
+		return errors.New("the state has no pass")
 	}
-	for _, each := range state.Resources[0].Instances[0].Attributes.PerPath {
-		bench.Step("it listed: %s", each.Listing)
-	}
-	return time.Duration(state.Resources[0].Instances[0].Attributes.Duration) * time.Second, nil
+	pass := state.Resources[0].Instances[0].Attributes
+	c.passes = append(c.passes, time.Duration(pass.Duration)*time.Second)
+	c.received = append(c.received, pass.Received)
+	return nil
 }
 
 func (c *cutover) forget(ctx context.Context, target string) error {
@@ -193,13 +194,39 @@ func (c *cutover) forget(ctx context.Context, target string) error {
 	return errors.Join(os.Remove(name), os.Remove(name+".backup"))
 }
 
-// peakMemory follows the provider, whose executable lies below work, until ctx
-// ends, and returns the most memory that it ever had in KiB: VmHWM of proc(5).
-func peakMemory(ctx context.Context, work string) (peak int64) {
+// What peakMemory tells apart.
+const (
+	ofProvider = "the provider"
+	ofOld      = "the worker on the old host"
+	ofNew      = "the worker on the new host"
+)
+
+// peakMemory follows the provider, whose executable lies below work, and the workers on
+// the hosts, whose processes are this machine's too, until ctx ends. It returns the most
+// memory that each ever had in KiB: VmHWM of proc(5).
+func peakMemory(ctx context.Context, work string) map[string]int64 {
+	peak := map[string]int64{}
 	for {
 		processes, _ := filepath.Glob("/proc/[0-9]*/exe")
 		for _, exe := range processes {
-			if name, err := os.Readlink(exe); err != nil || !strings.HasPrefix(name, work+"/") {
+			name, err := os.Readlink(exe)
+			if err != nil {
+				continue
+			}
+			what := ""
+			if strings.HasPrefix(name, work+"/") {
+				what = ofProvider
+			} else if strings.HasPrefix(name, "/var/lib/cutover/worker-") {
+				argv, err := os.ReadFile(filepath.Join(filepath.Dir(exe), "cmdline"))
+				switch words := strings.Split(string(argv), "\x00"); {
+				case err != nil || len(words) < 2:
+				case words[1] == "serve":
+					what = ofOld
+				case words[1] == "pass":
+					what = ofNew
+				}
+			}
+			if what == "" {
 				continue
 			}
 			status, err := os.ReadFile(filepath.Join(filepath.Dir(exe), "status"))
@@ -209,14 +236,14 @@ func peakMemory(ctx context.Context, work string) (peak int64) {
 			for line := range strings.Lines(string(status)) {
 				var kib int64
 				if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-					peak = max(peak, kib)
+					peak[what] = max(peak[what], kib)
 				}
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return peak
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }

@@ -5,6 +5,11 @@
 #                                 in larger ones attachments in base64. Below
 #                                 2000 bytes all are of one size
 #   large ROOT FILES BYTES        files that do not compress
+#   folder ROOT FILES BYTES       one directory of so many files of so many bytes
+#   append ROOT BYTES             bytes at the end of the first file of "large"
+#   change-folder ROOT CHANGES TURN
+#                                 of ten changes in a "folder" four files come, three
+#                                 are renamed, two are deleted, one is written anew
 #   change ROOT CHANGES TURN      what a quarter of an hour does to Maildirs: of
 #                                 ten changes four mails come, three are read (and
 #                                 so renamed), two are deleted, one is flagged.
@@ -98,6 +103,36 @@ sub change {
 	}
 }
 
+sub make_folder {
+	my ($root, $files, $bytes) = @_;
+	mkdir $root or die "$root: $!";
+	mail(sprintf("%s/%d.M%dP42.old", $root, 1236000000 + $_, $_ * 17), 'somebody', $_, $bytes) for 1 .. $files;
+}
+
+sub append {
+	my ($root, $bytes) = @_;
+	open my $file, '>>', "$root/archive1.tar.gz" or die $!;
+	print $file random_lines($bytes / 77) or die $!;
+	close $file or die $!;
+}
+
+sub change_folder {
+	my ($root, $changes, $turn) = @_;
+	for my $n (0 .. $changes - 1) {
+		my $kind = $n % 10;
+		my $number = ($turn * $changes + $n) * 3 + 1;
+		my $name = sprintf '%s/%d.M%dP42.old', $root, 1236000000 + $number, $number * 17;
+		if ($kind < 4) { mail("$root/13$turn.M${n}P42.old", 'somebody', $n, 735) }
+		elsif ($kind < 7) { rename $name, "$name:2,S" or die "$name: $!" }
+		elsif ($kind < 9) { unlink $name or die "$name: $!" }
+		else { mail($name, 'somebody else', $n, 735) }
+	}
+}
+
 my ($what, @arguments) = @ARGV;
-srand($what eq 'change' ? $arguments[2] : 1);
-{ mail => \&make_mail, large => \&make_large, change => \&change }->{$what}->(@arguments);
+srand($what =~ /^change/ ? $arguments[2] : 1);
+my %does = (
+	mail => \&make_mail, large => \&make_large, folder => \&make_folder,
+	append => \&append, change => \&change, 'change-folder' => \&change_folder,
+);
+$does{$what}->(@arguments);
