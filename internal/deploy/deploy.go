@@ -44,7 +44,7 @@ type Worker struct {
 
 	mu    sync.Mutex
 	file  string // once it is known to be there and right
-	there bool   // it is not put there where there is nothing that it could know of
+	known bool   // it is asked only where something of passes is
 }
 
 // On returns the worker of a host. It is put there when it is first asked something.
@@ -52,7 +52,7 @@ func On(h host.Host) *Worker { return &Worker{host: h} }
 
 // Where returns the worker of a host for questions about what an earlier one has left.
 // Where nothing was left, the error of asking is ErrNothing, and none is put there.
-func Where(h host.Host) *Worker { return &Worker{host: h, there: true} }
+func Where(h host.Host) *Worker { return &Worker{host: h, known: true} }
 
 // ErrNothing is the error where nothing of passes is on a host.
 var ErrNothing = errors.New("nothing of a pass is there")
@@ -62,17 +62,20 @@ func (w *Worker) At() host.Host { return w.host }
 
 // Ask asks the worker a question, see the package order, and decodes its answer.
 func (w *Worker) Ask(ctx context.Context, question string, asked, answer any) error {
-	var out bytes.Buffer
-	if err := w.run(ctx, question, asked, &out); err != nil {
+	var text []byte
+	other, err := w.run(ctx, question, asked, nil, func(line []byte) error {
+		text = append(text, line...)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	var said order.Answer
-	err := json.Unmarshal(out.Bytes(), &said)
-	if err == nil {
+	if err = json.Unmarshal(text, &said); err == nil {
 		err = json.Unmarshal(said.Answer, answer)
 	}
 	if err != nil {
-		return fmt.Errorf("on host %q: the worker did not answer %s: %w; it printed:\n%s", w.host.Name(), question, err, out.Bytes())
+		return fmt.Errorf("on host %q: the worker did not answer %s: %w; it printed:\n%s%s", w.host.Name(), question, err, other, text)
 	}
 	w.lies(said.Worker)
 	return nil
@@ -81,40 +84,47 @@ func (w *Worker) Ask(ctx context.Context, question string, asked, answer any) er
 // Talk asks the worker a question, and gives each line of the answer to take, as it
 // comes. What take returns goes to the worker.
 func (w *Worker) Talk(ctx context.Context, question string, asked any, take func(line []byte) (reply string, err error)) error {
-	return w.run(ctx, question, asked, &lines{take: take})
+	// The input stays open for what is said later.
+	replies, say := io.Pipe()
+	defer say.Close()
+	_, err := w.run(ctx, question, asked, replies, func(line []byte) error {
+		reply, err := take(line)
+		if err == nil && reply != "" {
+			// Whoever reads it may have ended: then its end says how.
+			go func() { _, _ = io.WriteString(say, reply) }()
+		}
+		return err
+	})
+	return err
 }
 
-func (w *Worker) run(ctx context.Context, question string, asked any, out io.Writer) error {
+// run asks the worker a question, behind which replies follow where there are any, and
+// gives each line of JSON that it says to take. It returns the last other line.
+func (w *Worker) run(ctx context.Context, question string, asked any, replies io.Reader, take func(line []byte) error) (other string, err error) {
 	stdin, err := json.Marshal(asked)
 	if err != nil {
-		return err
+		return "", err
+	}
+	if replies != nil {
+		stdin = append(stdin, '\n')
 	}
 	for tries := 0; ; tries++ {
 		cmd, err := w.command(question)
 		if err != nil {
-			return err
+			return "", err
 		}
 		looks := cmd.Script.Text != ""
-		var machine bytes.Buffer // where the worker is not there; see worker.sh
-		cmd.Stdin, cmd.Stdout = bytes.NewReader(stdin), io.MultiWriter(out, &machine)
-		ended := func() {}
-		if l, ok := out.(*lines); ok {
-			// The input stays open for what is said later.
-			reading, writing := io.Pipe()
-			l.replies = writing
-			cmd.Stdin = io.MultiReader(cmd.Stdin, strings.NewReader("\n"), reading)
-			ended = func() { writing.Close() }
+		out := &lines{take: take}
+		cmd.Stdin, cmd.Stdout = bytes.NewReader(stdin), out
+		if replies != nil {
+			cmd.Stdin = io.MultiReader(cmd.Stdin, replies)
 		}
 		_, err = w.host.Run(ctx, cmd)
-		ended()
 		code, _ := host.ExitCode(err)
 		switch {
 		case looks && code == exitAbsent && tries < 2:
-			if b, ok := out.(*bytes.Buffer); ok {
-				b.Reset()
-			}
-			if err := w.put(ctx, machine.String()); err != nil {
-				return err
+			if err := w.put(ctx, out.other); err != nil {
+				return "", err
 			}
 		case !looks && code == exitNotThere && tries < 2:
 			// The last pass of another chain took it away meanwhile.
@@ -124,12 +134,12 @@ func (w *Worker) run(ctx context.Context, question string, asked any, out io.Wri
 			select {
 			case <-time.After(200 * time.Millisecond):
 			case <-ctx.Done():
-				return ctx.Err()
+				return "", ctx.Err()
 			}
 		case code == exitCannotRun:
-			return w.cannotRun(ctx, err)
+			return "", w.cannotRun(ctx, err)
 		default:
-			return err
+			return out.other, err
 		}
 	}
 }
@@ -141,11 +151,12 @@ func isBusy(err error) bool {
 	return errors.As(err, &exit) && strings.Contains(exit.Stderr, "Text file busy")
 }
 
-// lines gives whole lines to take.
+// lines gives whole lines of JSON to take, and keeps the last other one: what worker.sh
+// says where there is no worker.
 type lines struct {
-	take    func(line []byte) (reply string, err error)
-	part    []byte
-	replies io.Writer
+	take  func(line []byte) error
+	other string
+	part  []byte
 }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -155,16 +166,12 @@ func (l *lines) Write(p []byte) (int, error) {
 		if !whole {
 			return len(p), nil
 		}
-		// What worker.sh says where there is no worker is none of it.
 		if bytes.HasPrefix(line, []byte("{")) {
-			reply, err := l.take(line)
-			if err != nil {
+			if err := l.take(line); err != nil {
 				return 0, err
 			}
-			if reply != "" {
-				// Whoever reads it may have ended: then its end says how.
-				go func() { _, _ = io.WriteString(l.replies, reply) }()
-			}
+		} else {
+			l.other = string(line)
 		}
 		l.part = append(l.part[:0], rest...)
 	}
@@ -213,7 +220,7 @@ func (w *Worker) put(ctx context.Context, says string) error {
 	if len(fields) < 2 {
 		return fmt.Errorf("on host %q: %s does not say what machine it is; it printed %q", w.host.Name(), workerScript.Name, says)
 	}
-	if w.there && len(fields) == 2 {
+	if w.known && len(fields) == 2 {
 		return ErrNothing
 	}
 	machine, kernel := fields[0], fields[1]

@@ -139,12 +139,12 @@ func TestNothingIsPutWhereNothingIs(t *testing.T) {
 func TestLinesComeWhole(t *testing.T) {
 	t.Parallel()
 	var got []string
-	l := &lines{take: func(line []byte) (string, error) {
+	l := &lines{take: func(line []byte) error {
 		got = append(got, string(line))
 		if len(got) == 3 {
-			return "", errors.New("enough")
+			return errors.New("enough")
 		}
-		return "", nil
+		return nil
 	}}
 	for _, part := range []string{"x86_64 6.1.0 \n{\"a\":1}\n{\"b", "\":2}\n", "{\"c\":3}\n"} {
 		if _, err := l.Write([]byte(part)); err != nil && err.Error() != "enough" {
@@ -153,6 +153,9 @@ func TestLinesComeWhole(t *testing.T) {
 	}
 	if strings.Join(got, "") != `{"a":1}{"b":2}{"c":3}` {
 		t.Errorf("the lines are %q", got)
+	}
+	if l.other != "x86_64 6.1.0 " {
+		t.Errorf("the other line is %q", l.other)
 	}
 }
 

@@ -185,6 +185,9 @@ func (w *witness) ended(o *order.Outcome) error {
 		return fmt.Errorf("host %q has no room left for what the pass has to note, below %s. Nothing is lost by that; "+
 			"make room there and apply again: the pass goes on where it stopped. It said: %s", to, order.State, why)
 	}
+	if w.pass.preview {
+		return fmt.Errorf("the preview on host %q of a pass from host %q could not be made: %s. Where a pass over the same paths is under way, wait for its end", to, from, why)
+	}
 	return fmt.Errorf("the pass from host %q broke off on host %q: %s. Apply again: the pass goes on where it stopped. %s",
 		from, to, strings.TrimSuffix(why, "."), w.seeLog())
 }

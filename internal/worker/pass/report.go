@@ -166,16 +166,21 @@ func (r *Report) didTo(action Action, path, text string, bytes, literal int64) {
 	if bytes > 0 {
 		r.Transferred++
 	}
-	f := r.Did[action]
-	if f == nil {
-		f = &Found{}
-		r.Did[action] = f
-	}
-	f.add(path, text)
+	count(r.Did, action, path, text)
 	r.mu.Unlock()
 	if r.log != nil {
 		r.log.did(action, path, text)
 	}
+}
+
+// count adds a path to those of its kind.
+func count[K comparable](kinds map[K]*Found, kind K, path, text string) {
+	f := kinds[kind]
+	if f == nil {
+		f = &Found{}
+		kinds[kind] = f
+	}
+	f.add(path, text)
 }
 
 // find notes a finding. Of a kind that comes a hundred thousand times the first
@@ -183,12 +188,7 @@ func (r *Report) didTo(action Action, path, text string, bytes, literal int64) {
 func (r *Report) find(kind Finding, path, text string) {
 	text = text[:min(len(text), maxText)] // the old host may say anything
 	r.mu.Lock()
-	f := r.Found[kind]
-	if f == nil {
-		f = &Found{}
-		r.Found[kind] = f
-	}
-	f.add(path, text)
+	count(r.Found, kind, path, text)
 	r.mu.Unlock()
 	if r.log != nil {
 		r.log.found(kind, path, text)
