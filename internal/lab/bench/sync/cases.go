@@ -96,21 +96,30 @@ func (b *comparison) folder(ctx context.Context, scale float64) error {
 	return b.changed(ctx, source, "change-folder", fmt.Sprintf("%s files in one directory", thousands(files)))
 }
 
-// changed measures passes that bring changes of a large tree, beside the floor: nothing
-// that looks at every file can be faster than find.
-func (b *comparison) changed(ctx context.Context, source, change, what string) error {
-	first := b.begin("first pass of "+what+", 735 bytes each", nil)
-	o := b.begin(fmt.Sprintf("final pass of %s, %d changes", what, changes), map[string]float64{nameOriginal: 2.5, nameArchive: 4.5, nameFind: ofFind})
+// firstPasses measures a first pass of each subject that can bring changes, and returns
+// them. Once is enough here: it is only what the next case starts from.
+func (b *comparison) firstPasses(ctx context.Context, o *outcome, source string) ([]subject, error) {
 	var subjects []subject
 	for _, s := range b.all {
 		if !s.again() {
 			continue
 		}
-		// Once is enough here: it is only what the next case starts from.
-		if err := b.measure(ctx, first, s, source, targetOf(s, source, 0), false); err != nil {
-			return err
+		if err := b.measure(ctx, o, s, source, targetOf(s, source, 0), false); err != nil {
+			return nil, err
 		}
 		subjects = append(subjects, s)
+	}
+	return subjects, nil
+}
+
+// changed measures passes that bring changes of a large tree, beside the floor: nothing
+// that looks at every file can be faster than find.
+func (b *comparison) changed(ctx context.Context, source, change, what string) error {
+	first := b.begin("first pass of "+what+", 735 bytes each", nil)
+	o := b.begin(fmt.Sprintf("final pass of %s, %d changes", what, changes), map[string]float64{nameOriginal: 2.5, nameArchive: 4.5, nameFind: ofFind})
+	subjects, err := b.firstPasses(ctx, first, source)
+	if err != nil {
+		return err
 	}
 	for run := range b.runs {
 		if _, err := b.from.Run(ctx, "sh", "-c", `sleep 1; touch /root/bench.stamp`); err != nil {
@@ -153,15 +162,9 @@ func (b *comparison) spool(ctx context.Context, scale float64) error {
 	first := b.begin(fmt.Sprintf("first pass of a spool of %d MB", size/1e6), nil)
 	o := b.begin(fmt.Sprintf("spool of %d MB, %d bytes appended", size/1e6, appended), nil)
 	o.atMost = int64(size / 100)
-	var subjects []subject
-	for _, s := range b.all {
-		if !s.again() {
-			continue
-		}
-		if err := b.measure(ctx, first, s, source, targetOf(s, source, 0), false); err != nil {
-			return err
-		}
-		subjects = append(subjects, s)
+	subjects, err := b.firstPasses(ctx, first, source)
+	if err != nil {
+		return err
 	}
 	for run := range b.runs {
 		if err := b.change(ctx, "append", source, strconv.Itoa(appended)); err != nil {
