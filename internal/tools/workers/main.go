@@ -95,13 +95,14 @@ func build(directory, architecture string) (sum string, err error) {
 func pack(content []byte) ([]byte, error) {
 	if program, err := exec.LookPath("xz"); err == nil {
 		// One thread: several would cut it into blocks.
-		// Who unpacks it needs as much memory as the dictionary is large.
-		cmd := exec.Command(program, "--lzma2=preset=9e,dict=8MiB", "--threads=1", "--stdout")
+		// Who unpacks it needs as much memory as the dictionary is large, and a larger one
+		// than the program is of no use.
+		cmd := exec.Command(program, "--lzma2=preset=9e,dict=5MiB", "--threads=1", "--stdout")
 		cmd.Stdin, cmd.Stderr = bytes.NewReader(content), os.Stderr
 		return cmd.Output()
 	}
 	var packed bytes.Buffer
-	writer, err := xz.WriterConfig{DictCap: 8 << 20}.NewWriter(&packed)
+	writer, err := xz.WriterConfig{DictCap: 5 << 20}.NewWriter(&packed)
 	if err != nil {
 		return nil, err
 	}

@@ -6,15 +6,16 @@
 package release
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
+	"sync"
 
 	"github.com/ulikunitz/xz"
 )
@@ -78,8 +79,24 @@ func For(machine string) (Build, error) {
 	if !ok {
 		return Build{}, fmt.Errorf("there is no worker for a processor of kind %q; there is one for %s", machine, strings.Join(Architectures, ", "))
 	}
-	return open(builds, architecture)
+	unpacked.Lock()
+	defer unpacked.Unlock()
+	if build, ok := unpacked.builds[architecture]; ok {
+		return build, nil
+	}
+	build, err := open(builds, architecture)
+	if err == nil {
+		unpacked.builds[architecture] = build
+	}
+	return build, err
 }
+
+// unpacked are the builds that a host has needed. Both hosts of a pass mostly need the
+// same, and to unpack it takes several times its size in memory.
+var unpacked = struct {
+	sync.Mutex
+	builds map[string]Build
+}{builds: map[string]Build{}}
 
 // machines are Go's names of the processors, by those that uname -m has for them.
 var machines = map[string]string{
@@ -94,21 +111,28 @@ var machines = map[string]string{
 func Name(architecture string) string { return "cutover-worker-" + architecture + ".xz" }
 
 func open(from fs.FS, architecture string) (Build, error) {
-	packed, err := fs.ReadFile(from, "builds/"+Name(architecture))
+	packed, err := from.Open("builds/" + Name(architecture))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Build{}, ErrNotBuilt
 	}
 	if err != nil {
 		return Build{}, err
 	}
-	reader, err := xz.NewReader(bytes.NewReader(packed))
+	defer packed.Close()
+	size := int64(0)
+	if info, err := packed.Stat(); err == nil {
+		size = info.Size()
+	}
+	reader, err := xz.NewReader(bufio.NewReader(packed))
 	if err != nil {
 		return Build{}, fmt.Errorf("the worker for %s: %w", architecture, err)
 	}
-	program, err := io.ReadAll(reader)
-	if err != nil {
+	// It is a little more than three times as large; memory that has to grow is taken
+	// again and again.
+	program := bytes.NewBuffer(make([]byte, 0, 4*size))
+	if _, err := program.ReadFrom(reader); err != nil {
 		return Build{}, fmt.Errorf("the worker for %s: %w", architecture, err)
 	}
-	sum := sha256.Sum256(program)
-	return Build{Architecture: architecture, SHA256: hex.EncodeToString(sum[:]), Program: program}, nil
+	sum := sha256.Sum256(program.Bytes())
+	return Build{Architecture: architecture, SHA256: hex.EncodeToString(sum[:]), Program: program.Bytes()}, nil
 }
