@@ -67,6 +67,7 @@ func (d *directory) bring(name []byte, source *tree.Stat, base *tree.Known, ther
 	own := v.Conflict && t.options.OnConflict == "fail"
 	i.done = func(brought *tree.Known) {
 		if brought == base && !v.Conflict {
+			d.remember(name)
 			d.mu.Lock()
 			d.open.add(name, source)
 			d.mu.Unlock()

@@ -74,7 +74,7 @@ type directory struct {
 	coarse   bool // the time of change says nothing
 	content  bool // of each file the content is compared
 	made     bool // by this pass: nothing is in it yet
-	intended map[string]tree.Stat
+	intended map[string][]tree.Stat
 	batch    *batch
 	size     int64 // of what the batch brings, in bytes
 	intents  intents
@@ -223,6 +223,7 @@ func (d *directory) merge() error {
 func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) error {
 	t := d.t
 	if source == nil && d.unread(name) {
+		d.remember(name)
 		d.keep(name, base)
 		return nil
 	}
@@ -242,15 +243,13 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 	path := tree.Join(d.path, name)
 	if err != nil {
 		t.report.find(Failed, path, err.Error())
+		d.remember(name)
 		d.keep(name, base)
 		return nil
 	}
-	q := tree.Question{Source: source, Base: base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Content: d.content, Maker: maker}
-	if intended, ok := d.intended[string(name)]; ok {
-		q.Intended = &intended
-		if source == nil && there != nil {
-			d.open.add(name, &intended) // until it is taken away
-		}
+	q := tree.Question{Source: source, Base: base, Target: there, Intended: d.intended[string(name)], Unsure: d.unsure, Coarse: d.coarse, Content: d.content, Maker: maker}
+	if source == nil && there != nil {
+		d.remember(name) // until it is taken away
 	}
 	q.Chowned = t.chowned(source, there)
 	v := tree.Decide(q)
@@ -277,7 +276,7 @@ func (d *directory) entry(name []byte, source *tree.Stat, base *tree.Known) erro
 		t.left(path, source, there)
 		d.keep(name, base)
 	case tree.Keep:
-		if q.Intended != nil && q.Intended.IsDir() && there.IsDir() {
+		if anyDirectory(q.Intended) && there.IsDir() {
 			return nil // goneDirs has it
 		}
 		t.report.find(Kept, path, "")
@@ -351,6 +350,21 @@ func (d *directory) lookFor(name []byte, source *tree.Stat) (*tree.Stat, error) 
 	}
 	d.changed = true
 	return d.look(name)
+}
+
+func anyDirectory(stats []tree.Stat) bool {
+	return slices.ContainsFunc(stats, func(s tree.Stat) bool { return s.IsDir() })
+}
+
+// remember keeps what passes that broke off were about to make of an entry: it may
+// still be there, and is ours.
+func (d *directory) remember(name []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	intended := d.intended[string(name)]
+	for i := range intended {
+		d.open.add(name, &intended[i])
+	}
 }
 
 // keep leaves what the base has.

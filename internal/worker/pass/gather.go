@@ -221,8 +221,8 @@ func (t *target) brokenOff() error {
 		if err != nil {
 			return err
 		}
-		for name, stat := range intended {
-			if stat.IsDir() {
+		for name, stats := range intended {
+			if anyDirectory(stats) {
 				add(tree.Join(path, name))
 			}
 		}

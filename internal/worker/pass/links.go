@@ -64,16 +64,16 @@ func (d *directory) linked(name []byte, source *tree.Stat, base *tree.Known) {
 		known := *base
 		n.base = &known
 	}
-	q := tree.Question{Source: source, Base: n.base, Target: there, Unsure: d.unsure, Coarse: d.coarse, Content: d.content, Maker: maker}
-	if intended, ok := d.intended[n.name]; ok {
-		q.Intended = &intended
-	}
+	q := tree.Question{Source: source, Base: n.base, Target: there, Intended: d.intended[n.name], Unsure: d.unsure, Coarse: d.coarse, Content: d.content, Maker: maker}
 	q.Chowned = t.chowned(source, there)
 	n.verdict = tree.Decide(q)
 	if n.verdict.Action == tree.Leave {
 		t.left(n.path(), source, there)
 	} else if !n.verdict.Conflict || t.options.OnConflict != "fail" {
-		d.open.add([]byte(n.name), &n.source)
+		d.remember(name)
+		d.mu.Lock()
+		d.open.add(name, &n.source)
+		d.mu.Unlock()
 	}
 	d.changed = true
 	t.replaces(d.path, name, base)
@@ -411,9 +411,12 @@ func (t *target) replace(at tree.Place, names map[string]*tree.Known) error {
 	}
 	// What could not be brought still is what it was.
 	var left intents
-	for name, stat := range intended {
-		if _, ok := names[name]; !ok && at.Piece.Of([]byte(name), t.base.Seed) == at.Piece.Number {
-			left.add([]byte(name), &stat)
+	for name, stats := range intended {
+		if _, ok := names[name]; ok || at.Piece.Of([]byte(name), t.base.Seed) != at.Piece.Number {
+			continue
+		}
+		for i := range stats {
+			left.add([]byte(name), &stats[i])
 		}
 	}
 	if len(left.names) == 0 {

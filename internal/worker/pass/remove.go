@@ -195,20 +195,17 @@ func (t *target) removeKnown(dir int, path string) (whole bool, err error) {
 			return false, err
 		}
 		for i := range d.Len() {
-			q := tree.Question{Base: d.Entry(i), Unsure: unsure}
 			name := string(d.Name(i))
-			if stat, ok := intended[name]; ok {
-				q.Intended = &stat
-			}
+			q := tree.Question{Base: d.Entry(i), Intended: intended[name], Unsure: unsure}
 			if !q.Base.Source.IsDir() {
 				delete(intended, name)
 				whole = t.removeGone(dir, path, name, q) && whole
 			}
 		}
 	}
-	for name, stat := range intended {
-		if !stat.IsDir() {
-			whole = t.removeGone(dir, path, name, tree.Question{Intended: &stat, Unsure: unsure}) && whole
+	for name, stats := range intended {
+		if !anyDirectory(stats) {
+			whole = t.removeGone(dir, path, name, tree.Question{Intended: stats, Unsure: unsure}) && whole
 		}
 	}
 	return whole, nil

@@ -165,20 +165,22 @@ func (b *Base) repartition(path string, p *place, bits uint8) error {
 }
 
 // intendAgain notes in 2^bits pieces what was about to be brought.
-func (b *Base) intendAgain(path string, bits uint8, intended map[string]Stat) error {
+func (b *Base) intendAgain(path string, bits uint8, intended map[string][]Stat) error {
 	type group struct {
 		names [][]byte
 		stats []*Stat
 	}
 	groups := map[uint32]*group{}
-	for name, stat := range intended {
+	for name, stats := range intended {
 		number := Piece{Bits: bits}.Of([]byte(name), b.Seed)
 		g := groups[number]
 		if g == nil {
 			g = &group{}
 			groups[number] = g
 		}
-		g.names, g.stats = append(g.names, []byte(name)), append(g.stats, &stat)
+		for i := range stats {
+			g.names, g.stats = append(g.names, []byte(name)), append(g.stats, &stats[i])
+		}
 	}
 	for number, g := range groups {
 		if err := b.writeIntent(path, Piece{bits, number}, g.names, g.stats); err != nil {
@@ -255,13 +257,14 @@ func (b *Base) writeIntent(path string, piece Piece, names [][]byte, stats []*St
 }
 
 // Intended is what passes were about to make in the directory at path since it
-// was noted last, by name: what broke off. Nil where there is nothing.
-func (b *Base) Intended(path string) (map[string]Stat, error) {
+// was noted last, by name: what broke off. Of an entry that has changed between two
+// of them either may be there. Nil where there is nothing.
+func (b *Base) Intended(path string) (map[string][]Stat, error) {
 	p := b.dirs[path]
 	if p == nil || len(p.intents) == 0 {
 		return nil, nil
 	}
-	all := map[string]Stat{}
+	all := map[string][]Stat{}
 	for _, i := range p.intents {
 		content, err := b.read(recordIntent, i.at)
 		if err != nil {
@@ -275,7 +278,9 @@ func (b *Base) Intended(path string) (map[string]Stat, error) {
 			name := r.Text()
 			previous := stat
 			stat.Read(r, &previous)
-			all[name] = stat
+			if !slices.Contains(all[name], stat) {
+				all[name] = append(all[name], stat)
+			}
 		}
 		if err := r.Done(); err != nil {
 			return nil, err

@@ -2,7 +2,11 @@
 
 package tree
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // Action is what a pass does about an entry.
 type Action int
@@ -40,8 +44,8 @@ type Question struct {
 	Source *Stat  // nil: the source does not have it
 	Base   *Known // nil: no pass has brought it
 	Target *Stat  // nil: the target does not have it
-	// Intended is what a pass that broke off was about to make there, or nil.
-	Intended *Stat
+	// Intended is what passes that broke off were about to make there.
+	Intended []Stat
 	// Unsure: the base may know of it what never reached the target's disk.
 	Unsure bool
 	// Coarse: the source's file system does not say what was changed.
@@ -116,7 +120,7 @@ func (q *Question) gone() Verdict {
 	switch {
 	case q.Target == nil:
 		return Verdict{Action: Forget}
-	case q.Base == nil && q.Intended != nil && q.ours():
+	case q.Base == nil && len(q.Intended) > 0 && q.ours():
 		return Verdict{Action: Remove}
 	case q.Base == nil:
 		return Verdict{Action: Nothing}
@@ -137,7 +141,7 @@ func (q *Question) directory() Verdict {
 			return Verdict{Action: Adopt}
 		}
 		return Verdict{Action: Nothing}
-	case q.Intended != nil && q.ours():
+	case len(q.Intended) > 0 && q.ours():
 		return Verdict{Action: Bring}
 	case q.Base != nil && !q.Base.Adopted && q.Base.Is(q.Target):
 		return Verdict{Action: Bring} // a file became a directory
@@ -155,10 +159,10 @@ func (q *Question) ours() bool {
 		q.Target.Size <= q.Base.Target.Size {
 		return true
 	}
-	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode && (q.Intended != nil || q.Unsure || q.Target.UID == q.Maker) && !q.partOnSource() {
-		return q.Source != nil || q.Base != nil || q.Intended != nil
+	if q.Target.IsRegular() && q.Target.Mode&0o7777 == PartMode && (len(q.Intended) > 0 || q.Unsure || q.Target.UID == q.Maker) && !q.partOnSource() {
+		return q.Source != nil || q.Base != nil || len(q.Intended) > 0
 	}
-	return q.Intended != nil && q.Intended.Kind() == q.Target.Kind() && looksSame(q.Intended, q.Target)
+	return slices.ContainsFunc(q.Intended, func(intended Stat) bool { return looksSame(&intended, q.Target) })
 }
 
 // partOnSource says whether the source's file has the mode of a part itself, so
