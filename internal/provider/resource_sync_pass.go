@@ -163,8 +163,8 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 			Validators:          []validator.Int64{int64validator.AtLeast(1)},
 		},
 		"compress": schema.BoolAttribute{
-			Optional: true, Computed: true, Default: booldefault.StaticBool(false),
-			MarkdownDescription: "Whether SSH compresses on the way (its `Compression`); worth it on a line slower than about 100 Mbit/s. Default: `false`.",
+			Optional:            true,
+			MarkdownDescription: "Whether files are compressed on the way, by zstd. Default: the pass tries both, and goes on with what is faster.",
 		},
 		"delete": schema.StringAttribute{
 			Optional: true, Computed: true, Default: stringdefault.StaticString("trash"),
@@ -272,13 +272,24 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 	}
 }
 
+// compress is what the attribute says to the pass.
+func compress(attribute types.Bool) string {
+	switch {
+	case attribute.IsNull() || attribute.IsUnknown():
+		return ""
+	case attribute.ValueBool():
+		return "always"
+	}
+	return "never"
+}
+
 // pass is what the model asks for; unknown values count as unset.
 func (m *syncPassModel) pass() syncpass.Pass {
 	p := syncpass.Pass{
 		ID:             m.ID.ValueString(),
 		Excludes:       stringsOf(m.Excludes),
 		BandwidthLimit: m.BandwidthLimit.ValueInt64(),
-		Compress:       m.Compress.ValueBool(),
+		Compress:       compress(m.Compress),
 		Delete:         m.Delete.ValueString(),
 		OnConflict:     m.OnConflict.ValueString(),
 		MaxChanges:     m.MaxChanges.ValueInt64(),

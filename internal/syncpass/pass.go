@@ -36,7 +36,9 @@ type Pass struct {
 
 	Excludes       []string // patterns as rsync's --exclude reads them
 	BandwidthLimit int64    // KiB a second; 0 is none
-	Compress       bool     // on the way
+	// Compress is whether content is compressed on its way: "always", "never", or ""
+	// where that is faster.
+	Compress string
 
 	// Delete is what happens on the new host to what an earlier pass of the
 	// chain has brought and the old host no longer has, and to what is

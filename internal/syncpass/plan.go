@@ -78,19 +78,12 @@ func (p Pass) token() string { return p.digest() + " " + p.ID }
 func (p Pass) order() order.Pass {
 	o := order.Pass{
 		Excludes: p.Excludes, Delete: or(p.Delete, "trash"), Strangers: or(p.UnknownOwners, "fail"), Conflict: or(p.OnConflict, "replace"),
-		Verify: or(p.Verify, "changed"), Preview: p.preview, Limit: p.BandwidthLimit * 1024,
+		Verify: or(p.Verify, "changed"), Preview: p.preview, Limit: p.BandwidthLimit * 1024, Compress: p.Compress,
 	}
 	for _, each := range p.Paths {
 		o.Roots = append(o.Roots, order.Root{Source: each.Source, Target: each.target()})
 	}
 	return o
-}
-
-func yesNo(yes bool) string {
-	if yes {
-		return "yes"
-	}
-	return "no"
 }
 
 func endpoint(i host.Identity) string { return net.JoinHostPort(i.Address, strconv.Itoa(i.Port)) }
@@ -193,7 +186,7 @@ func (p Pass) sshConfig(comment string, s survey, sshd version) (string, error) 
 		"ControlPath none",
 		"ForwardAgent no",
 		"ForwardX11 no",
-		"Compression " + yesNo(p.Compress),
+		"Compression no", // the workers compress
 		// Where processors have AES built in, AES-GCM is several times as fast as the usual
 		// first choice. Known since OpenSSH 6.2; the others are for an old host before that.
 		"Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr",

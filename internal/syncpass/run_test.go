@@ -56,7 +56,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	from, to := twoHosts(t)
 	p := thePass
-	p.Excludes, p.BandwidthLimit, p.OnConflict = []string{"*.tmp"}, 50, "fail"
+	p.Excludes, p.BandwidthLimit, p.Compress, p.OnConflict = []string{"*.tmp"}, 50, "always", "fail"
 	from.expect("survey-old", oldAnswer).checks(func(text json.RawMessage) {
 		want := order.OldQuestion{User: "root", Client: "new.example.net", Paths: []string{"/home", "/var/mail"}}
 		if got := asked[order.OldQuestion](t, text); !reflect.DeepEqual(got, want) {
@@ -76,7 +76,7 @@ func TestRun(t *testing.T) {
 			KnownHosts: "cutover-pass-" + chain + " ssh-ed25519 AAAAold\ncutover-pass-" + chain + " ssh-rsa BBBBold\n", OldHost: "cutover-old",
 			Pass: order.Pass{
 				Roots:    []order.Root{{Source: "/home", Target: "/home"}, {Source: "/var/mail", Target: "/var/spool/mail"}},
-				Excludes: []string{"*.tmp"}, Delete: "trash", Strangers: "fail", Conflict: "fail", Verify: "changed", Limit: 51200,
+				Excludes: []string{"*.tmp"}, Delete: "trash", Strangers: "fail", Conflict: "fail", Verify: "changed", Limit: 51200, Compress: "always",
 			},
 		}
 		if got := asked[order.Prepare](t, text); !reflect.DeepEqual(got, want) {
@@ -133,7 +133,7 @@ func TestTakingOver(t *testing.T) {
 	other, final, different, otherFinal := thePass, thePass, thePass, thePass
 	other.ID, different.ID, otherFinal.ID = "zz99", "zz99", "zz99"
 	final.Final, otherFinal.Final = true, true
-	different.Compress = true
+	different.Compress = "never"
 	job := func(p Pass, phase order.Phase) order.Job {
 		there := order.Job{Phase: phase, Token: p.token(), Public: public}
 		if phase == order.Ended {

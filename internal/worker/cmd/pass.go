@@ -95,8 +95,15 @@ func options(o *order.Pass, root order.Root, boot string) pass.Options {
 	case "checksum":
 		look = pass.LookContent
 	}
+	compress := pass.CompressAuto
+	switch o.Compress {
+	case "always":
+		compress = pass.CompressAlways
+	case "never":
+		compress = pass.CompressNever
+	}
 	return pass.Options{
-		Number: root.Number, Source: root.Source, Target: root.Target, Excludes: o.Excludes, Base: root.Base, Boot: boot,
+		Number: root.Number, Source: root.Source, Target: root.Target, Excludes: o.Excludes, Compress: compress, Base: root.Base, Boot: boot,
 		Delete: pass.Deletion(o.Delete), Trash: root.Trash, Strangers: pass.Strangers(o.Strangers), Owners: names.Host{},
 		OnConflict: o.Conflict, Look: look, Preview: o.Preview,
 	}

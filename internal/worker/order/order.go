@@ -24,6 +24,9 @@ type Pass struct {
 	Roots []Root `json:"roots"`
 	// Excludes are patterns as rsync's --exclude reads them, below each root.
 	Excludes []string `json:"excludes,omitempty"`
+	// Compress is whether content is compressed on its way: always, never, or "" where
+	// that is faster.
+	Compress string `json:"compress,omitempty"`
 
 	Delete    string `json:"delete"`         // trash, purge or none
 	Strangers string `json:"unknown_owners"` // fail, warn or ignore

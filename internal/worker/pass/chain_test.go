@@ -104,6 +104,7 @@ func newChain(t *testing.T, seed int) *chain {
 		}
 	})
 	c.targetChanges = c.r.IntN(3) > 0
+	c.options.Compress = Compress(seed % 3) //nolint:gosec // it is a small number
 	c.options.Writers, c.readers = 1+c.r.IntN(4), 1+c.r.IntN(4)
 	switch c.r.IntN(8) {
 	case 0:

@@ -252,6 +252,7 @@ func (r *basisReader) ReadAt(b []byte, at int64) (int, error) {
 type incomingFrame struct {
 	batch   *batch
 	content []byte
+	packed  bool
 	memory  *[]byte // in which the content is, to be used again
 }
 
@@ -266,7 +267,7 @@ func (t *target) receive() error {
 			return fmt.Errorf("the old host's worker broke off: %w", err)
 		}
 		switch kind {
-		case saysContent:
+		case saysContent, saysPacked:
 			id := r.Uint()
 			t.mu.Lock()
 			b := t.asked[id]
@@ -274,7 +275,7 @@ func (t *target) receive() error {
 			if b == nil {
 				return fmt.Errorf("%w: an answer that nobody asked for", wire.ErrMalformed)
 			}
-			f := incomingFrame{batch: b, content: r.Rest(), memory: framePool.Get().(*[]byte)}
+			f := incomingFrame{batch: b, content: r.Rest(), packed: kind == saysPacked, memory: framePool.Get().(*[]byte)}
 			*f.memory = t.conn.take(*f.memory)
 			// One writer has all of a directory: two that make files in one wait for
 			// each other in the kernel.

@@ -16,7 +16,7 @@ import (
 
 // version is that of the messages. Both ends are of one build, so that another
 // version is somebody else's program.
-const version = 2
+const version = 3
 
 // Kinds of frames from the target.
 const (
@@ -39,6 +39,7 @@ const (
 	saysTrouble // something that could not be read
 	saysListed  // the list is complete
 	saysContent // content
+	saysPacked  // content that is packed, see Compress
 	saysEnd
 	saysFailed // why it cannot go on, in words
 	saysData   // bytes of each file that was asked for
@@ -55,6 +56,7 @@ type hello struct {
 	Root     uint64   // which of the served directories
 	Seed     uint64   // of digests and hashes
 	Excludes []string // patterns of what is left out
+	Compress Compress
 	// From the source.
 	Now int64 // its clock, in nanoseconds since 1970
 }
@@ -67,6 +69,7 @@ func (h *hello) append(b []byte) []byte {
 	for _, pattern := range h.Excludes {
 		b = wire.AppendText(b, pattern)
 	}
+	b = append(b, byte(h.Compress))
 	return binary.AppendVarint(b, h.Now)
 }
 
@@ -83,6 +86,9 @@ func (h *hello) read(r *wire.Reader) {
 	}
 	for range n {
 		h.Excludes = append(h.Excludes, r.Text())
+	}
+	if h.Compress = Compress(r.Byte()); h.Compress > CompressNever {
+		r.Fail("a way %d to compress", h.Compress)
 	}
 	h.Now = r.Int()
 }

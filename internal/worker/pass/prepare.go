@@ -208,7 +208,7 @@ var (
 
 // hello begins the talk, and tells what the target knows.
 func (t *target) hello() error {
-	h := hello{Version: version, Root: uint64(t.options.Number), Seed: t.base.Seed, Excludes: t.options.Excludes}
+	h := hello{Version: version, Root: uint64(t.options.Number), Seed: t.base.Seed, Excludes: t.options.Excludes, Compress: t.options.Compress}
 	if err := t.conn.say(askHello, h.append); err != nil {
 		return fmt.Errorf("%w: %w", ErrSilent, err)
 	}

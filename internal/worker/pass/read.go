@@ -25,6 +25,7 @@ type reader struct {
 
 	// The frame that is being filled.
 	frame *[]byte
+	start int // of the content in it
 	id    uint64
 }
 
@@ -64,12 +65,31 @@ func (r *reader) begin() {
 		r.frame = r.source.frames.Get().(*[]byte)
 	}
 	*r.frame = binary.AppendUvarint(wire.Begin((*r.frame)[:0], saysContent), r.id)
+	r.start = len(*r.frame)
 }
 
 func (r *reader) add(b []byte)  { *r.frame = append(*r.frame, b...) }
 func (r *reader) byte(b byte)   { *r.frame = append(*r.frame, b) }
 func (r *reader) uint(n uint64) { *r.frame = binary.AppendUvarint(*r.frame, n) }
-func (r *reader) send() error   { return r.source.conn.send(wire.End(*r.frame, 0)) }
+
+// send sends the frame, packed where that is of use.
+func (r *reader) send() error {
+	s, content := r.source, (*r.frame)[r.start:]
+	frame := *r.frame
+	if s.packer.wants() {
+		memory := s.frames.Get().(*[]byte)
+		defer s.frames.Put(memory)
+		packed, smaller := pack(binary.AppendUvarint(wire.Begin((*memory)[:0], saysPacked), r.id), content)
+		if *memory = packed; smaller {
+			frame = packed
+		}
+	}
+	if err := s.conn.send(wire.End(frame, 0)); err != nil {
+		return err
+	}
+	s.packer.sent(len(content))
+	return nil
+}
 
 // fail tells that an item cannot be read.
 func (r *reader) fail(err error) {

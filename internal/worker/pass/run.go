@@ -64,8 +64,9 @@ type Options struct {
 	Source   string   // its path on the old host, for the log
 	Target   string   // where its content goes; it exists
 	Excludes []string // as rsync's --exclude reads them
-	Base     string   // file of what the chain has brought
-	Boot     string   // the start of this host, /proc/sys/kernel/random/boot_id
+	Compress Compress
+	Base     string // file of what the chain has brought
+	Boot     string // the start of this host, /proc/sys/kernel/random/boot_id
 
 	Delete     Deletion
 	Trash      string // directory for ToTrash; it exists

@@ -48,6 +48,7 @@ type source struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	conn     *conn
+	packer   *packer
 	root     *tree.Root
 	filter   *filter.Filter
 	seed     uint64

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/delta"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/tree"
@@ -52,6 +53,7 @@ type talks struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	conn    *conn
+	packer  *packer // from the first hello on
 	frames  *sync.Pool
 	byRoot  map[uint64]*source // that have begun and not ended
 	root    uint64             // of the current one
@@ -120,8 +122,11 @@ func (t *talks) hello(r *wire.Reader) error {
 		delete(t.byRoot, h.Root)
 		old.stop()
 	}
+	if t.packer == nil || t.packer.compress != h.Compress {
+		t.packer = &packer{compress: h.Compress, clock: time.Now}
+	}
 	s := &source{
-		served: t.served, ctx: t.ctx, cancel: t.cancel, conn: t.conn, frames: t.frames,
+		served: t.served, ctx: t.ctx, cancel: t.cancel, conn: t.conn, packer: t.packer, frames: t.frames,
 		known:      map[tree.Digest]place{},
 		signatures: map[uint64]*delta.Signature{},
 		owners:     owners{namer: t.served.Names, told: map[owner]bool{}},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/attr"
@@ -21,6 +22,9 @@ type writer struct {
 	frames chan incomingFrame
 	hashes []*delta.Hash // that nobody uses now
 	buffer []byte
+	// What unpacks content, and its memory; nil until some comes.
+	unpacker *zstd.Decoder
+	unpacked []byte
 
 	// The directory that is open.
 	dir    string
@@ -34,7 +38,11 @@ type writer struct {
 func (w *writer) run() {
 	for f := range w.frames {
 		if w.target.ctx.Err() == nil {
-			if err := w.frame(f.batch, wire.NewReader(f.content)); err != nil {
+			content, err := w.content(&f)
+			if err == nil {
+				err = w.frame(f.batch, wire.NewReader(content))
+			}
+			if err != nil {
 				w.target.abort(err)
 			}
 		}
@@ -43,6 +51,25 @@ func (w *writer) run() {
 	if w.opened {
 		unix.Close(w.handle)
 	}
+	if w.unpacker != nil {
+		w.unpacker.Close()
+	}
+}
+
+// content is what is in a frame.
+func (w *writer) content(f *incomingFrame) (content []byte, err error) {
+	if !f.packed {
+		return f.content, nil
+	}
+	if w.unpacker == nil {
+		if w.unpacker, err = newUnpacker(); err != nil {
+			return nil, err
+		}
+	}
+	if w.unpacked, err = w.unpacker.DecodeAll(f.content, w.unpacked[:0]); err != nil {
+		err = fmt.Errorf("%w: packed content: %w", wire.ErrMalformed, err)
+	}
+	return w.unpacked, err
 }
 
 // incoming is a file that is being received.

@@ -46,6 +46,33 @@ func (b *comparison) small(ctx context.Context, scale float64) error {
 	return nil
 }
 
+// line copies mails over a line of 100 Mbit/s, as between two data centres.
+func (b *comparison) line(ctx context.Context, scale float64) (err error) {
+	const source = "/srv/line"
+	users, mails := number(20, scale, 1), 1000
+	bench.Step("making %d mails", users*mails)
+	if err := b.make(ctx, "mail", source, strconv.Itoa(users), strconv.Itoa(mails), "9000"); err != nil {
+		return err
+	}
+	// What is sent alone: all the content comes from the old host.
+	if _, err := b.from.Run(ctx, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "100mbit", "burst", "64kb", "latency", "50ms"); err != nil {
+		return err
+	}
+	defer func() {
+		_, removed := b.from.Run(ctx, "tc", "qdisc", "del", "dev", "eth0", "root")
+		err = errors.Join(err, removed)
+	}()
+	o := b.begin(fmt.Sprintf("first pass of %s small files over 100 Mbit/s", thousands(users*mails)), map[string]float64{nameOriginal: 1, nameTar: 1})
+	for run := range b.runs {
+		for _, s := range turn(b.all, run) {
+			if err := b.measure(ctx, o, s, source, targetOf(s, source, run), false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // large copies ten files of 500 MB as a first pass.
 func (b *comparison) large(ctx context.Context, scale float64) error {
 	const source, files = "/srv/large", 10

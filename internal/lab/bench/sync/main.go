@@ -4,7 +4,7 @@
 //
 // From the environment: SCALE, how large the trees are (1; 0.01 is enough to
 // try it out); RUNS, how often all take their turns (3); CASES, a part of
-// "small large final folder spool", to leave the others out.
+// "small line large final folder spool", to leave the others out.
 package main
 
 import (
@@ -51,7 +51,7 @@ type outcome struct {
 }
 
 func run(ctx context.Context) (err error) {
-	scale, cases := 1.0, "small large final folder spool"
+	scale, cases := 1.0, "small line large final folder spool"
 	sizes := map[string]int{"RUNS": 3}
 	if err := bench.Sizes(sizes); err != nil {
 		return err
@@ -97,6 +97,8 @@ func run(ctx context.Context) (err error) {
 		switch each {
 		case "small":
 			err = b.small(ctx, scale)
+		case "line":
+			err = b.line(ctx, scale)
 		case "large":
 			err = b.large(ctx, scale)
 		case "final":
