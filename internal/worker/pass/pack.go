@@ -128,7 +128,7 @@ const leastPacked = 512
 // encoders pack. Each takes a few MiB, and no more are there than pack at a time.
 var encoders = sync.Pool{New: func() any {
 	// What the options say can fail only if they are wrong.
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(frameSize), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
 	if err != nil {
 		panic(err)
