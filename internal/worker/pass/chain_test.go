@@ -105,6 +105,12 @@ func newChain(t *testing.T, seed int) *chain {
 	})
 	c.targetChanges = c.r.IntN(3) > 0
 	c.options.Compress = Compress(seed % 3) //nolint:gosec // it is a small number
+	switch seed % 4 {
+	case 1: // each directory is in pieces
+		c.pieceBits = func(int, int) int { return 2 }
+	case 3: // in others each time that its number of entries is another
+		c.pieceBits = func(entries, _ int) int { return entries % 4 }
+	}
 	c.options.Writers, c.readers = 1+c.r.IntN(4), 1+c.r.IntN(4)
 	switch c.r.IntN(8) {
 	case 0:
@@ -225,7 +231,7 @@ func (w *two) talk(ctx context.Context, ahead time.Duration, readers int, cut fu
 	served := make(chan error, 1)
 	go func() {
 		served <- Serve(ctx, far, Served{
-			Paths: []string{w.source}, Names: sameOwners{}, Readers: readers,
+			Paths: []string{w.source}, Names: sameOwners{}, Readers: readers, pieceBits: w.pieceBits,
 			clock: func() time.Time { return time.Now().Add(ahead) },
 		})
 		far.Close()

@@ -95,7 +95,7 @@ func (t *target) decide(at tree.Place) error {
 	t.baseMu.Lock()
 	err := t.base.Load(at.Path, at.Piece, &d.base)
 	if err == nil {
-		d.intended, err = t.base.Intended(at.Path)
+		d.intended, err = t.base.IntendedIn(at.Path, at.Piece)
 	}
 	d.unsure = t.base.Unsure(at.Path)
 	t.baseMu.Unlock()
@@ -134,20 +134,23 @@ func (t *target) decide(at tree.Place) error {
 			return err
 		}
 		self = t.untried(at.Path, self)
-		d.known = self == d.base.Target && !d.unsure && !t.options.all() && !t.lacking[at.Path] && !t.stirred[at.Path]
 		// Of a piece it is not noted yet: the others are still to be looked at.
 		if d.next.Target = self; at.Piece.Bits > 0 {
 			d.next.Target = d.base.Target
 		}
 		t.touch(at.Path, func(touched *touch) {
-			d.made = touched.made && at.Piece.Bits == 0
+			d.made = touched.made
 			if touched.before == (tree.Stat{}) {
-				touched.before = self
+				touched.before, touched.known = self, self == d.base.Target
 			}
-			if fromSource || touched.self == (tree.Stat{}) {
+			d.known = touched.known
+			// What another piece than the first has of the directory itself in the base may
+			// be of an earlier pass.
+			if fromSource || touched.self == (tree.Stat{}) && at.Piece.Number == 0 {
 				touched.self = d.source.Self
 			}
 		})
+		d.known = d.known && !d.unsure && !t.options.all() && !t.lacking[at.Path] && !t.stirred[at.Path]
 	}
 	// Until it was finished nothing is noted of it on the target: a pass that broke
 	// off may have made it, and not more. Another number is another directory.
@@ -207,7 +210,7 @@ func (d *directory) merge() error {
 	}
 	// What a pass that broke off has made, and the source has no more.
 	for name := range d.intended {
-		if d.base.Piece.Of([]byte(name), d.t.base.Seed) != d.base.Piece.Number || d.base.Find([]byte(name)) != nil {
+		if d.base.Find([]byte(name)) != nil {
 			continue
 		}
 		if _, ok := d.source.Find([]byte(name)); !ok {

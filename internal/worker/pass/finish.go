@@ -19,6 +19,7 @@ import (
 // touch is a directory of the target that was looked at, or changed.
 type touch struct {
 	before  tree.Stat // what it was, before anything was done in it
+	known   bool      // that is what the base has
 	self    tree.Stat // what the source's is
 	made    bool
 	changed bool // something in it was

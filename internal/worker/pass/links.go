@@ -402,7 +402,7 @@ func (t *target) replace(at tree.Place, names map[string]*tree.Known) error {
 		}
 	}
 	next.Sort()
-	intended, err := t.base.Intended(at.Path)
+	intended, err := t.base.IntendedIn(at.Path, at.Piece)
 	if err != nil {
 		return err
 	}
@@ -412,7 +412,7 @@ func (t *target) replace(at tree.Place, names map[string]*tree.Known) error {
 	// What could not be brought still is what it was.
 	var left intents
 	for name, stats := range intended {
-		if _, ok := names[name]; ok || at.Piece.Of([]byte(name), t.base.Seed) != at.Piece.Number {
+		if _, ok := names[name]; ok {
 			continue
 		}
 		for i := range stats {

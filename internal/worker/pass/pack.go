@@ -34,7 +34,7 @@ type packer struct {
 	packs bool // content of this stretch
 	began time.Time
 	bytes int64      // of content in this stretch
-	rates [2]float64 // bytes a second of the last stretch, without packing and with it; 0 is not known
+	rates [2]float64 // bytes a second of late, without packing and with it; 0 is not known
 	stays int        // stretches until the other way is tried
 	pause int        // how many it is the next time
 }
@@ -87,7 +87,13 @@ func (p *packer) sent(bytes int) {
 	if took < stretchTime || p.bytes < stretchBytes {
 		return
 	}
-	p.rates[way(p.packs)] = float64(p.bytes) / took.Seconds()
+	// One stretch may be of other files than the next: what was before counts as much.
+	rate := &p.rates[way(p.packs)]
+	if now := float64(p.bytes) / took.Seconds(); *rate == 0 {
+		*rate = now
+	} else {
+		*rate = (*rate + now) / 2
+	}
 	p.next()
 	p.began, p.bytes = now, 0
 }

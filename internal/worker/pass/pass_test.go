@@ -50,6 +50,7 @@ type two struct {
 	options               Options
 	names                 Namer            // of the old host
 	clock                 func() time.Time // of the old host; nil is the real one
+	pieceBits             func(entries, before int) int
 }
 
 func newTwo(t *testing.T) *two {
@@ -85,7 +86,7 @@ func (w *two) try(ctx context.Context) (*Report, error) {
 	near, far := net.Pipe()
 	served := make(chan error, 1)
 	go func() {
-		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: w.names, clock: w.clock})
+		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: w.names, clock: w.clock, pieceBits: w.pieceBits})
 		far.Close()
 	}()
 	report, err := run(ctx, near, w.options)

@@ -33,8 +33,10 @@ type Served struct {
 	// Readers is how many files are read at a time; 0 is twice the processors.
 	Readers int
 
-	// clock is this host's, in tests; nil is the real one.
-	clock func() time.Time
+	// In tests: this host's clock, and in how many pieces a directory is; nil is the real
+	// one.
+	clock     func() time.Time
+	pieceBits func(entries, before int) int
 }
 
 // frameSize is about how long a frame of content is, in bytes: small files share
@@ -275,7 +277,11 @@ func (l *lister) visit(d *tree.Listing) error {
 	if p, ok := s.known[hash]; ok {
 		before = int(p.digest[0])
 	}
-	for _, piece := range d.Pieces(tree.PieceBits(d.Len(), before), s.seed) {
+	pieceBits := tree.PieceBits
+	if s.served.pieceBits != nil {
+		pieceBits = s.served.pieceBits
+	}
+	for _, piece := range d.Pieces(pieceBits(d.Len(), before), s.seed) {
 		p, ok := s.known[pieceHash(hash, piece.Piece)]
 		if ok && len(piece.Unread) == 0 && piece.Partial == nil && p.digest == piece.Digest(s.seed) {
 			l.same = binary.AppendUvarint(l.same, uint64(p.number))

@@ -145,8 +145,9 @@ func (b *Base) repartition(path string, p *place, bits uint8) error {
 			if err := b.load1(piece, &d); err != nil {
 				return err
 			}
-			if piece.number == 0 {
-				all.Source, all.Mount = d.Source, d.Mount
+			// A pass that broke off may have noted others than the first alone.
+			if all.Mount = d.Mount; piece.number == 0 {
+				all.Source = d.Source
 			}
 			for i := range d.entries {
 				all.Add(d.Name(i), d.entries[i].Known)
@@ -260,12 +261,24 @@ func (b *Base) writeIntent(path string, piece Piece, names [][]byte, stats []*St
 // was noted last, by name: what broke off. Of an entry that has changed between two
 // of them either may be there. Nil where there is nothing.
 func (b *Base) Intended(path string) (map[string][]Stat, error) {
+	return b.intended(path, func(Piece) bool { return true })
+}
+
+// IntendedIn is Intended for one piece, in which the directory has been loaded.
+func (b *Base) IntendedIn(path string, piece Piece) (map[string][]Stat, error) {
+	return b.intended(path, func(p Piece) bool { return p == piece })
+}
+
+func (b *Base) intended(path string, in func(Piece) bool) (map[string][]Stat, error) {
 	p := b.dirs[path]
-	if p == nil || len(p.intents) == 0 {
+	if p == nil || !slices.ContainsFunc(p.intents, func(i intent) bool { return in(i.piece) }) {
 		return nil, nil
 	}
 	all := map[string][]Stat{}
 	for _, i := range p.intents {
+		if !in(i.piece) {
+			continue
+		}
 		content, err := b.read(recordIntent, i.at)
 		if err != nil {
 			return nil, err

@@ -25,9 +25,9 @@ type Piece struct {
 
 const (
 	// piecesFrom is how many entries a directory has that is in pieces.
-	piecesFrom = 16 << 10
+	piecesFrom = 512
 	// perPiece is about how many entries a piece has at first.
-	perPiece = 2 << 10
+	perPiece = 128
 	maxBits  = 20
 )
 

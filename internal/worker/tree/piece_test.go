@@ -13,14 +13,14 @@ import (
 
 func TestPieceBits(t *testing.T) {
 	for _, c := range []struct{ n, before, want int }{
-		{0, -1, 0}, {piecesFrom, -1, 0}, {piecesFrom + 1, -1, 4}, {1 << 20, -1, 10}, {1 << 30, -1, maxBits},
+		{0, -1, 0}, {piecesFrom, -1, 0}, {piecesFrom + 1, -1, 3}, {1 << 20, -1, 14}, {1 << 30, -1, maxBits},
 		// It stays as it was while that is about right.
-		{0, 0, 0}, {piecesFrom, 0, 0}, {piecesFrom + 1, 0, 4},
+		{0, 0, 0}, {piecesFrom, 0, 0}, {piecesFrom + 1, 0, 3},
 		{piecesFrom + 1, 4, 4}, {piecesFrom - 1, 4, 4}, {perPiece / 8 * 16, 4, 4}, {perPiece/8*16 - 1, 4, 0},
-		{piecesFrom << 4, 4, 4}, {(piecesFrom + 1) << 4, 4, 8},
-		{0, 4, 0}, {1 << 20, 20, 10},
+		{piecesFrom << 4, 4, 4}, {(piecesFrom + 1) << 4, 4, 7},
+		{0, 4, 0}, {1 << 20, 20, 14},
 		// Another host may say anything.
-		{100, maxBits, 0}, {100, 255, 0}, {1 << 20, 255, 10},
+		{100, maxBits, 0}, {100, 255, 0}, {1 << 20, 255, 14},
 	} {
 		if got := PieceBits(c.n, c.before); got != c.want {
 			t.Errorf("%d entries, before in 2^%d pieces, are in 2^%d and not in 2^%d", c.n, c.before, got, c.want)
