@@ -75,14 +75,14 @@ var kinds = map[Kind]recipe{
 	Bookworm: {
 		suite:    "bookworm",
 		include:  "systemd-sysv,ca-certificates",
-		packages: []string{"dbus", "libpam-systemd", "kmod", "postfix", "nginx-light", "dovecot-imapd", "dovecot-pop3d", "nftables"},
+		packages: []string{"dbus", "libpam-systemd", "kmod", "postfix", "nginx-light", "dovecot-imapd", "dovecot-pop3d", "nftables", "unbound"},
 		setup:    []string{"common.sh", "postfix.sh", "bookworm.sh"},
 		ports:    []int{22, 25, 80, 110, 143, 587},
 	},
 	Trixie: {
 		suite:    "trixie",
 		include:  "systemd-sysv,ca-certificates",
-		packages: []string{"dbus", "libpam-systemd", "kmod", "postfix", "apache2", "dovecot-imapd", "dovecot-pop3d", "nftables", "opendoas"},
+		packages: []string{"dbus", "libpam-systemd", "kmod", "postfix", "apache2", "dovecot-imapd", "dovecot-pop3d", "nftables", "opendoas", "nsd"},
 		setup:    []string{"common.sh", "postfix.sh", "trixie.sh"},
 		ports:    []int{22, 25, 80, 110, 143, 587},
 	},

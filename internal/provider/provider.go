@@ -89,5 +89,6 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 		newServiceCheckDataSource,
 		newSyncPreviewDataSource,
 		newTunnelTrafficDataSource,
+		newDNSPropagationDataSource,
 	}
 }

@@ -11,5 +11,6 @@ service auth {
 }
 DOVECOT
 systemctl enable ssh postfix nginx dovecot nftables
+systemctl disable unbound # a test starts it, as a resolver
 systemctl mask getty@tty1.service console-getty.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer fstrim.timer man-db.timer logrotate.timer

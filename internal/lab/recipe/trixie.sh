@@ -30,5 +30,6 @@ printf 'permit :doas\npermit nopass doasfree\n' >/etc/doas.conf
 chmod 400 /etc/doas.conf
 
 systemctl enable ssh postfix apache2 dovecot nftables
+systemctl disable nsd # a test starts it, as the authoritative server of a zone
 systemctl mask getty@tty1.service console-getty.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer fstrim.timer man-db.timer logrotate.timer
