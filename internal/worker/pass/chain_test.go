@@ -447,6 +447,13 @@ func (c *chain) again(before listing) {
 	}
 	report, err := c.served(context.Background(), nil)
 	c.options.Fail = nil
+	if report.Count(Refused)+report.Count(Failed) > 0 {
+		// Something is still to come then, and what the file system keeps is tried before.
+		calls = slices.DeleteFunc(calls, func(call string) bool {
+			_, name, _ := strings.Cut(call, " ")
+			return name == `""` || strings.HasPrefix(name, `"try`) || strings.HasPrefix(name, `".cutover-`)
+		})
+	}
 	if len(calls) > 0 {
 		c.t.Errorf("a pass without changes changes something: %q", calls)
 	}

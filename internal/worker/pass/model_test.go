@@ -208,6 +208,8 @@ func (m *model) expect(p string) (outcome, Finding) {
 		return asTarget, Left
 	case same:
 		return asTarget, Left
+	case s.kind() == unix.S_IFREG && d.kind() == unix.S_IFREG && s.content == d.content:
+		return asSource, none // two small files of the two hosts may have the same in them
 	case fail:
 		return asTarget, Refused
 	}
