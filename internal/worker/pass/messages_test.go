@@ -35,7 +35,7 @@ var empty = []func() message{
 var messages = [][]message{
 	{
 		&hello{Version: 1, Now: -1}, // what was long ago
-		&hello{Version: math.MaxUint64, Root: 1 << 40, Seed: math.MaxUint64, Excludes: []string{"*.log", "", "a\x00b\xff"}, Now: math.MaxInt64},
+		&hello{Version: math.MaxUint64, Root: 1 << 40, Seed: math.MaxUint64, Excludes: []string{"*.log", "", "a\x00b\xff"}, Compress: CompressNever, Now: math.MaxInt64},
 	},
 	{&Counts{}, &Counts{1, 2, 3, 4, math.MaxUint64}},
 	{&trouble{}, &trouble{"open", "a/b\n\xff", "it cannot be"}},

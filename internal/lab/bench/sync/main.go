@@ -36,7 +36,7 @@ type comparison struct {
 	all      []subject
 	runs     int
 	cases    []*outcome
-	quiet    time.Time // until then making files may be slow, see targetOf
+	quiet    time.Time // until then making files may be slow, see reuse
 }
 
 // outcome is what one case came to: durations of each subject, one a run.
@@ -75,7 +75,7 @@ func run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, started.Close()) }()
 	b := comparison{runs: sizes["RUNS"]}
-	if scale == 1 {
+	if scale >= 1 {
 		b.quiet = time.Now().Add(reuse)
 	}
 	if b.from, err = started.StartHost(ctx, "old", lab.SysV); err != nil {
