@@ -127,9 +127,13 @@ func exchange(ctx context.Context, network, at string, m *dns.Msg) (*dns.Msg, er
 	m.Id = dns.Id()
 	answer, _, err := client.ExchangeContext(ctx, m, at)
 	var timeout net.Error
+	var failed *net.OpError
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return nil, fmt.Errorf("it does not answer within %d s", int(tryTimeout.Seconds()))
+	case errors.As(err, &failed):
+		// Its own text has the port that the question came from, another one each time.
+		return nil, fmt.Errorf("it cannot be reached: %w", failed.Err)
 	case err != nil:
 		return nil, fmt.Errorf("it does not answer as a DNS server: %w", err)
 	case !answer.Response || len(answer.Question) != 1 || answer.Question[0].Qtype != m.Question[0].Qtype ||

@@ -326,6 +326,25 @@ func TestAuthoritativeServers(t *testing.T) {
 	}
 }
 
+// Asked again, an address where nothing is gives the very same error: a plan shows no
+// difference.
+func TestNothingIsThere(t *testing.T) {
+	t.Parallel()
+	udp, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := udp.LocalAddr().String()
+	udp.Close()
+	c := Check{Names: []string{"example.test"}, Types: []string{"A"}, Former: former, Resolvers: []string{nobody}}
+	want := []string{"example.test A at resolver " + nobody + ": it cannot be reached: read: connection refused"}
+	for range 2 {
+		if report := do(t, c); !slices.Equal(report.Behind, want) {
+			t.Errorf("behind: %q", report.Behind)
+		}
+	}
+}
+
 // An answer that is too long for UDP is asked for by TCP.
 func TestALongAnswer(t *testing.T) {
 	t.Parallel()
