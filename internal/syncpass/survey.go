@@ -28,21 +28,31 @@ type survey struct {
 // ask surveys both hosts, side by side.
 func (p Pass) ask(ctx context.Context, from, to worker) (survey, error) {
 	var s survey
-	for h, identity := range map[host.Host]*host.Identity{from.At(): &s.from, to.At(): &s.to} {
-		var err error
-		if *identity, err = h.Identity(ctx); err != nil {
-			return s, err
-		}
+	err := both(
+		func() (err error) { s.from, err = from.At().Identity(ctx); return err },
+		func() (err error) { s.to, err = to.At().Identity(ctx); return err },
+	)
+	if err != nil {
+		return s, err
 	}
-	var toldNew error
-	var asking sync.WaitGroup
-	asking.Go(func() { toldNew = p.askNew(ctx, to, &s) })
-	toldOld := p.askOld(ctx, from, &s)
-	asking.Wait()
-	if toldOld != nil {
-		return s, toldOld
+	return s, both(
+		func() error { return p.askOld(ctx, from, &s) },
+		func() error { return p.askNew(ctx, to, &s) },
+	)
+}
+
+// both does something on the old host and on the new one at the same time. Where both
+// fail, the error is the old host's.
+func both(old, new func() error) error {
+	var failed error
+	var doing sync.WaitGroup
+	doing.Go(func() { failed = new() })
+	err := old()
+	doing.Wait()
+	if err != nil {
+		return err
 	}
-	return s, toldNew
+	return failed
 }
 
 func (p Pass) askOld(ctx context.Context, from worker, s *survey) error {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sys/unix"
@@ -62,17 +64,8 @@ func (t *target) finish() error {
 		t.touch("", func(touched *touch) { touched.changed = true })
 	}
 	t.staging.close()
-	paths := slices.SortedFunc(maps.Keys(t.touched), deepestFirst)
-	for _, path := range paths {
-		if err := t.ctx.Err(); err != nil {
-			return err
-		}
-		if err := t.finishDirectory(path, t.touched[path]); err != nil {
-			if tree.Gone(err) {
-				continue // it was taken away, or somebody has replaced it
-			}
-			t.report.find(Failed, path, err.Error())
-		}
+	if err := t.finishDirectories(slices.SortedFunc(maps.Keys(t.touched), deepestFirst)); err != nil {
+		return err
 	}
 	if err := t.syncTarget(); err != nil {
 		return err
@@ -82,6 +75,34 @@ func (t *target) finish() error {
 		return t.base.Flush()
 	}
 	return t.base.Synced()
+}
+
+// finishDirectories finishes directories, those that are deepest first, and several at a
+// time of those that are equally deep: to read the names in all that were changed takes
+// as long as the rest of a pass with few changes.
+func (t *target) finishDirectories(paths []string) error {
+	for len(paths) > 0 && t.ctx.Err() == nil {
+		level := paths
+		if shallower := slices.IndexFunc(paths, func(path string) bool { return depth(path) < depth(paths[0]) }); shallower > 0 {
+			level = paths[:shallower]
+		}
+		paths = paths[len(level):]
+		var next atomic.Int64
+		var finishing sync.WaitGroup
+		for range min(t.writersCount(), len(level)) {
+			finishing.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(level)) && t.ctx.Err() == nil; i = next.Add(1) - 1 {
+					path := level[i]
+					// One that is gone was taken away, or somebody has replaced it.
+					if err := t.finishDirectory(path, t.touched[path]); err != nil && !tree.Gone(err) {
+						t.report.find(Failed, path, err.Error())
+					}
+				}
+			})
+		}
+		finishing.Wait()
+	}
+	return t.ctx.Err()
 }
 
 func (t *target) finishDirectory(path string, touched *touch) error {
@@ -126,6 +147,8 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 			return err
 		}
 	}
+	t.baseMu.Lock()
+	defer t.baseMu.Unlock()
 	return t.base.Seal(path, now)
 }
 
@@ -134,11 +157,8 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 // verifies what this pass has brought on the way.
 func (t *target) hasBrought(path string, dir int) (bool, error) {
 	var brought, there names
-	t.baseMu.Lock()
-	pieces := t.base.Pieces(path)
-	t.baseMu.Unlock()
 	var d tree.Brought
-	for _, piece := range pieces {
+	for _, piece := range t.knownPieces(path) {
 		if err := t.load(path, piece, &d); err != nil {
 			return false, err
 		}
@@ -188,7 +208,7 @@ func (t *target) finishTime(path string, dir int, have *tree.Stat, touched *touc
 	if self == (tree.Stat{}) {
 		// It was not among what was listed: it is as the base has it.
 		var d tree.Brought
-		pieces := t.base.Pieces(path)
+		pieces := t.knownPieces(path)
 		if len(pieces) == 0 {
 			return nil
 		}

@@ -386,7 +386,7 @@ func (t *target) targetChanged() []string {
 func (t *target) unlisted(path string) []tree.Place {
 	var places []tree.Place
 	listed := t.pieces[path]
-	for _, piece := range t.base.Pieces(path) {
+	for _, piece := range t.knownPieces(path) { // what was asked for is noted meanwhile
 		if len(listed) > 0 && listed[0].Bits != piece.Bits || slices.Contains(listed, piece) {
 			continue
 		}

@@ -169,6 +169,13 @@ func (t *target) load(path string, piece tree.Piece, d *tree.Brought) error {
 	return t.base.Load(path, piece, d)
 }
 
+// knownPieces are the pieces of a directory that the base knows.
+func (t *target) knownPieces(path string) []tree.Piece {
+	t.baseMu.Lock()
+	defer t.baseMu.Unlock()
+	return t.base.Pieces(path)
+}
+
 // lookAt looks at an entry of the target; nil where there is none.
 func (t *target) lookAt(dir, name string) *tree.Stat {
 	handle, err := t.root.OpenDir(dir)

@@ -70,9 +70,7 @@ func (t *target) verifyDirectory(path string, touched *touch, now *tree.Stat) {
 // verifyGone is for a directory that went away, or became something else, after this
 // pass had brought something into it.
 func (t *target) verifyGone(path string, touched *touch) error {
-	t.baseMu.Lock()
-	pieces := t.base.Pieces(path)
-	t.baseMu.Unlock()
+	pieces := t.knownPieces(path)
 	if t.options.Look == LookNone || len(pieces) == 0 {
 		return nil
 	}
