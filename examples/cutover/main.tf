@@ -66,8 +66,8 @@ resource "cutover_sync_pass" "warm" {
   depends_on = [cutover_sync_pass.first]
 }
 
-# Make sure everything works, before any name points to the new machine. Only while
-# rehearsing: later, a service that is down must not keep you from mending it.
+# Make sure everything works, before any name points to the new machine. What does not is
+# a warning: it must neither keep you from mending it nor from going back.
 data "cutover_service_check" "new" {
   for_each = var.phase == "rehearse" ? var.ports : {}
 
@@ -75,8 +75,16 @@ data "cutover_service_check" "new" {
   port        = each.value
   protocol    = each.key
   server_name = var.site
+  fail        = false
 
   depends_on = [cutover_sync_pass.warm]
+}
+
+check "new" {
+  assert {
+    condition     = alltrue([for answer in data.cutover_service_check.new : answer.ok])
+    error_message = "Not ready for the cutover:\n${join("\n", [for answer in data.cutover_service_check.new : "- ${answer.error}" if !answer.ok])}"
+  }
 }
 
 # From now on, who comes waits a moment instead of being refused.
@@ -133,6 +141,13 @@ resource "cutover_forwarding_tunnel" "relay" {
   to           = "new"
   ports        = values(var.ports)
   release_hold = one(cutover_connection_hold.ports[*].id)
+
+  # Once all domains are over, kill the tunnels; not before.
+  retire_when = length(var.domains) == 0 ? null : {
+    domains          = var.domains
+    former_addresses = var.former_addresses
+    idle_for         = var.idle_for
+  }
 
   depends_on = [cutover_service.new]
 }

@@ -11,6 +11,9 @@ provider "cutover" {
     old = { address = var.old } # ~/.ssh/config, agent and known_hosts apply
     new = { address = var.new }
   }
+
+  # The names decide when the tunnel is retired. Who goes back does not wait for them.
+  force_destroy = var.phase != "retire"
 }
 
 variable "phase" {
@@ -75,4 +78,22 @@ variable "new_services" {
   description = "Services to start on the new machine."
   type        = set(string)
   default     = ["apache2", "dovecot", "postfix"]
+}
+
+variable "domains" {
+  description = "Names that must have moved before the tunnel is retired; none: it goes when you say so."
+  type        = list(string)
+  default     = []
+}
+
+variable "former_addresses" {
+  description = "Addresses of the old machine in DNS."
+  type        = list(string)
+  default     = []
+}
+
+variable "idle_for" {
+  description = "How long nobody must have come through the tunnel before it is retired."
+  type        = string
+  default     = "24h"
 }

@@ -8,6 +8,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -30,6 +31,8 @@ type Check struct {
 	Request Request // with an empty Protocol the port says which
 
 	Via host.Host // the connection comes from there; nil is the operator's machine
+	// Family is 4 or 6: which of a name's addresses count. 0 is any of them.
+	Family int
 
 	Timeout  time.Duration // of everything together
 	Interval time.Duration // between two tries
@@ -52,11 +55,25 @@ func protocol(r Request, port int) string {
 	return r.Protocol
 }
 
-// Validate says what is wrong with a check before anybody is asked.
-func (c Check) Validate() error {
+// Validate says what is wrong with a check before anybody is asked. via says that it is
+// asked from another host.
+func (c Check) Validate(via bool) error {
 	r := c.Request
 	r.Protocol = protocol(r, c.Port)
-	return r.Validate()
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	address := net.ParseIP(c.Address)
+	if via && c.Family != 0 && address == nil {
+		return fmt.Errorf("which addresses %q has is for the host to say from which it is asked: give an address instead of a name and an IP version", c.Address)
+	}
+	if address != nil && (c.Family == 4) != (address.To4() != nil) && c.Family != 0 {
+		return fmt.Errorf("%s is no address of IPv%d", c.Address, c.Family)
+	}
+	if here := via && (address.IsLoopback() || c.Address == "localhost"); r.Username != "" && !r.Encrypted() && !here {
+		return fmt.Errorf("by %s the password would cross the network for everybody to read: change to TLS, or ask the service on its own host, by 127.0.0.1", r.Protocol)
+	}
+	return nil
 }
 
 // Do asks until the service answers as it should, or until the time is over.
@@ -82,16 +99,27 @@ func (c Check) Do(ctx context.Context) (Outcome, error) {
 		if outcome.Err == nil {
 			return outcome, nil
 		}
+		if errors.Is(outcome.Err, probe.ErrLogin) {
+			outcome.Err = fmt.Errorf("%s: %w (not tried again, so that the account is not locked for it)", c.where(), outcome.Err)
+			return outcome, nil
+		}
 		select {
 		case <-limited.Done():
 			if ctx.Err() != nil {
 				return outcome, ctx.Err()
 			}
-			outcome.Err = fmt.Errorf("%s: %w (tried %d times in %s)", c.where(), outcome.Err, outcome.Attempts, c.Timeout)
+			outcome.Err = fmt.Errorf("%s: %w (%s in %s)", c.where(), outcome.Err, tries(outcome.Attempts), c.Timeout)
 			return outcome, nil
 		case <-time.After(c.Interval):
 		}
 	}
+}
+
+func tries(n int) string {
+	if n == 1 {
+		return "tried once"
+	}
+	return fmt.Sprintf("tried %d times", n)
 }
 
 func (c Check) try(ctx context.Context) (probe.Answer, error) {
@@ -104,7 +132,7 @@ func (c Check) try(ctx context.Context) (probe.Answer, error) {
 	defer func() { _ = conn.Close() }()
 	answer, err := probe.Ask(ctx, conn, c.Request)
 	if err != nil {
-		return answer, err
+		return answer, c.hint(err)
 	}
 	if c.Request.ExpectStatus == 0 && answer.Status >= 400 && (c.Request.Protocol == "http" || c.Request.Protocol == "https") {
 		return answer, fmt.Errorf("%s: answered %q, expected a status below 400", c.Request.Protocol, answer.Greeting)
@@ -112,13 +140,26 @@ func (c Check) try(ctx context.Context) (probe.Answer, error) {
 	return answer, nil
 }
 
+// hint adds to an error what may be wrong with the question.
+func (c Check) hint(err error) error {
+	usual := probe.Guess(c.Port)
+	if usual == c.Request.Protocol || (probe.Request{Protocol: usual}).Encrypted() == c.Request.Encrypted() {
+		return err
+	}
+	return fmt.Errorf("%w; port %d is known for %s", err, c.Port, usual)
+}
+
 func (c Check) dial(ctx context.Context) (net.Conn, error) {
 	at := net.JoinHostPort(c.Address, strconv.Itoa(c.Port))
 	if c.Via != nil {
 		return c.Via.Dial(ctx, "tcp", at)
 	}
+	network := "tcp"
+	if c.Family != 0 {
+		network += strconv.Itoa(c.Family)
+	}
 	var dialer net.Dialer
-	return dialer.DialContext(ctx, "tcp", at)
+	return dialer.DialContext(ctx, network, at)
 }
 
 // where names the service in errors.

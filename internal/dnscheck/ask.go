@@ -465,3 +465,25 @@ func (a Answer) failed(err error) Answer {
 	a.State, a.Error = Failed, strings.ReplaceAll(err.Error(), "\n", "; ")
 	return a
 }
+
+// NameOf is the name of an address, as a resolver has it; "" where it has none.
+func NameOf(ctx context.Context, resolver string, address netip.Addr) string {
+	at, err := endpoint(resolver, 53)
+	if err != nil {
+		return ""
+	}
+	name, err := dns.ReverseAddr(address.Unmap().String())
+	if err != nil {
+		return ""
+	}
+	answer, err := question(ctx, at, name, dns.TypePTR, true)
+	if err != nil {
+		return ""
+	}
+	for _, rr := range answer.Answer {
+		if ptr, ok := rr.(*dns.PTR); ok {
+			return bare(ptr.Ptr)
+		}
+	}
+	return ""
+}

@@ -45,6 +45,7 @@ type State struct {
 	Expires time.Time
 	Status  string // Held, Released, Expired, or Lost with the reason
 
+	made   time.Time     // when a hold that was begun again was begun first
 	boot   string        // the host's, in which the hold began
 	uptime time.Duration // the host's at that time; less than 0 for a hold of the boot before
 	tool   string        // what made the rules: nft, iptables, byClock, or "" where that is not known
@@ -83,7 +84,11 @@ const instant = "20060102T150405Z"
 // ID names a hold among those of all hosts, as "host/name@begun". The time makes
 // a hold that was made anew another one: who is to release it must notice.
 func (s State) ID(hostName string) string {
-	return hostName + "/" + s.Name + "@" + s.Begun.UTC().Format(instant)
+	made := s.made
+	if made.IsZero() {
+		made = s.Begun
+	}
+	return hostName + "/" + s.Name + "@" + made.UTC().Format(instant)
 }
 
 // ParseID takes an ID apart. The time need not be there.

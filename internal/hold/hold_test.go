@@ -441,6 +441,65 @@ func TestRelease(t *testing.T) {
 	})
 }
 
+// asWritten is a record as state.sh prints it.
+func asWritten(record string) string {
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSpace(record), "\n") {
+		if !strings.HasPrefix(line, "#") {
+			lines = append(lines, "record web "+line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// A hold that was released holds again when its tunnel ends, for its full time, and is
+// still the same one.
+func TestAgain(t *testing.T) {
+	record := strings.NewReplacer("begun 1800000000", "made 1800000000\nbegun 1800000900", "expires 1800000600", "expires 1800001500", "uptime 5000", "uptime 5900").Replace(recordOfWeb)
+	t.Run("released", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(900, tools, over))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").WithStdin(record + "rules\n" + rulesOfWeb)
+		fake.Expect("hold/state.sh").Prints(saying(901, tools, asWritten(record), listed))
+		s, found, err := NewHolds(fake).Again(t.Context(), "web")
+		if err != nil || !found || s.Status != Held || s.Expires.Unix() != start+1500 || s.ID("old") != "old/web@20270115T080000Z" {
+			t.Errorf("%+v, %v, %v", s, found, err)
+		}
+	})
+	t.Run("again", func(t *testing.T) { // a third time it is the same one still
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(2000, tools, asWritten(strings.Replace(record, "released no", "released yes", 1))))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes")
+		fake.Expect("hold/state.sh").Prints(saying(2001, tools, asWritten(record), listed))
+		if s, _, err := NewHolds(fake).Again(t.Context(), "web"); err != nil || s.ID("old") != "old/web@20270115T080000Z" {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+	t.Run("held", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(5, tools, written, listed))
+		if s, found, err := NewHolds(fake).Again(t.Context(), "web"); err != nil || !found || s.Status != Held {
+			t.Errorf("%+v, %v, %v", s, found, err)
+		}
+	})
+	t.Run("not there", func(t *testing.T) {
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(5, tools))
+		if _, found, err := NewHolds(fake).Again(t.Context(), "web"); found || err != nil {
+			t.Errorf("%v, %v", found, err)
+		}
+	})
+	t.Run("in vain", func(t *testing.T) { // what is written down stays as it was
+		fake := hosttest.New(t)
+		fake.Expect("hold/state.sh").Prints(saying(900, "tool nft", over))
+		fake.Expect("hold/hold.sh web nft CUTOVER-HOLD-web yes").Exits(1, "no such table")
+		fake.Expect("hold/lift.sh web cutover_hold_web CUTOVER-HOLD-web nft").WithStdin(strings.Replace(recordOfWeb, "released no", "released yes", 1))
+		if s, found, err := NewHolds(fake).Again(t.Context(), "web"); err == nil || !found || s.Status != Released {
+			t.Errorf("%+v, %v, %v", s, found, err)
+		}
+	})
+}
+
 func TestLift(t *testing.T) {
 	fake := hosttest.New(t)
 	fake.Expect("hold/state.sh").Prints(saying(5, tools)) // also where nothing is known of it

@@ -139,6 +139,39 @@ func (h *Holds) Release(ctx context.Context, name string) (s State, found bool, 
 	return s, true, h.lift(ctx, s, s.record())
 }
 
+// Again holds the ports of a hold that was released once more, for its full time from
+// now: who comes while a tunnel ends waits until the old services run. It stays the same
+// hold, with the same ID. found is false where the host has no such hold.
+func (h *Holds) Again(ctx context.Context, name string) (s State, found bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f, err := look(ctx, h.host)
+	if err != nil {
+		return State{}, false, err
+	}
+	before, found := f.state(name)
+	if !found || before.Status == Held {
+		return before, found, nil
+	}
+	if err := before.validate(); err != nil {
+		return before, true, err
+	}
+	s = State{Hold: before.Hold, made: before.made, Begun: f.now, Expires: f.now.Add(before.ExpiresAfter), uptime: f.uptime, boot: f.boot}
+	if s.made.IsZero() {
+		s.made = before.Begun
+	}
+	if s, err = h.apply(ctx, f, s, before.ExpiresAfter); err == nil {
+		return s, true, nil
+	}
+	var nothing *objection
+	if errors.As(err, &nothing) {
+		return before, true, err
+	}
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoFor)
+	defer cancel()
+	return before, true, errors.Join(err, h.lift(undo, s, before.record()))
+}
+
 // Lift ends a hold and removes all that the host has of it. What is gone
 // already is no error.
 func (h *Holds) Lift(ctx context.Context, name string) error {

@@ -74,15 +74,19 @@ func (s State) record() string {
 	if s.Status == Released {
 		released = "yes"
 	}
+	made := ""
+	if !s.made.IsZero() {
+		made = fmt.Sprintf("made %d\n", s.made.Unix())
+	}
 	return fmt.Sprintf(`# Managed by Terraform: cutover_connection_hold %q.
 # Destroying the resource removes this file.
 ports %s
 after %d
-begun %d
+%sbegun %d
 expires %d
 uptime %d
 boot %s
 tool %s
 released %s
-`, s.Name, list(s.sorted(), " "), int(s.ExpiresAfter.Seconds()), s.Begun.Unix(), s.Expires.Unix(), int(s.uptime.Seconds()), s.boot, s.tool, released)
+`, s.Name, list(s.sorted(), " "), int(s.ExpiresAfter.Seconds()), made, s.Begun.Unix(), s.Expires.Unix(), int(s.uptime.Seconds()), s.boot, s.tool, released)
 }

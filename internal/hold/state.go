@@ -112,6 +112,8 @@ func (s State) with(name, line string) State {
 		}
 	case "after":
 		s.ExpiresAfter = seconds(value)
+	case "made":
+		s.made = time.Unix(number, 0)
 	case "begun":
 		s.Begun = time.Unix(number, 0)
 	case "expires":

@@ -43,7 +43,7 @@ func parseCertificate(textOrPath string) (*ssh.Certificate, error) {
 	if strings.Contains(textOrPath, keyMark) {
 		return decodeCertificate([]byte(textOrPath))
 	}
-	return readCertificate(inHome(textOrPath))
+	return readCertificate(InHome(textOrPath))
 }
 
 // keyMark is in the text of each key and certificate, after its type: base64 of
@@ -153,7 +153,7 @@ func (t *target) readCertificates(c *keyFiles) ([]*ssh.Certificate, error) {
 		certs = append(certs, cert)
 	}
 	files := t.certificates
-	for _, path := range append([]string{inHome(t.PrivateKeyPath)}, t.identities...) {
+	for _, path := range append([]string{InHome(t.PrivateKeyPath)}, t.identities...) {
 		if path != "" { // ssh looks for a certificate beside each key
 			files = append(files, path+"-cert.pub")
 		}
@@ -173,7 +173,7 @@ func (t *target) readCertificates(c *keyFiles) ([]*ssh.Certificate, error) {
 func (t *target) givenKey() ([]identity, error) {
 	text, attribute, origin := []byte(t.PrivateKey), "private_key", "private_key"
 	if t.PrivateKeyPath != "" {
-		path := inHome(t.PrivateKeyPath)
+		path := InHome(t.PrivateKeyPath)
 		attribute, origin = "private_key_path", "private_key_path "+path
 		var err error
 		if text, err = os.ReadFile(path); err != nil {

@@ -46,7 +46,7 @@ func readSSHConfig(ctx context.Context, q question) (settings, error) {
 	if q.path == "none" {
 		return nil, nil
 	}
-	q.path = inHome(q.path)
+	q.path = InHome(q.path)
 	if openSSH() == nil {
 		return q.byLibrary()
 	}
@@ -215,8 +215,8 @@ func isFile(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// inHome replaces a leading ~ by $HOME, as shells do.
-func inHome(path string) string {
+// InHome replaces a leading ~ by $HOME, as shells do.
+func InHome(path string) string {
 	if path == "~" || strings.HasPrefix(path, "~/") {
 		if home, err := os.UserHomeDir(); err == nil {
 			return filepath.Join(home, path[1:])

@@ -123,7 +123,7 @@ func inSSHHomes(files []string) []string {
 
 func knownHostsFiles(c Config, conf settings) []string {
 	if c.KnownHostsPath != "" {
-		return []string{inHome(c.KnownHostsPath)}
+		return []string{InHome(c.KnownHostsPath)}
 	}
 	files, said := conf["userknownhostsfile"]
 	if !said {

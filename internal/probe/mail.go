@@ -2,10 +2,12 @@ package probe
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,13 +35,20 @@ var enhancedCode = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3} `)
 func (r reply) positive() bool { return r.code >= 200 && r.code < 300 }
 
 // offers reports whether EHLO named an extension.
-func (r reply) offers(keyword string) bool {
+func (r reply) offers(keyword string) bool { return r.parameters(keyword) != nil }
+
+// parameters are those that EHLO named with an extension, in capitals; nil where it did
+// not name it.
+func (r reply) parameters(keyword string) []string {
 	for _, line := range r.lines {
-		if len(line) > 4 && strings.EqualFold(strings.Fields(line[4:] + " .")[0], keyword) {
-			return true
+		if len(line) <= 4 {
+			continue
+		}
+		if words := strings.Fields(strings.ToUpper(line[4:])); len(words) > 0 && words[0] == strings.ToUpper(keyword) {
+			return words[1:]
 		}
 	}
-	return false
+	return nil
 }
 
 func (c *talk) readReply(what string) (reply, error) {
@@ -116,14 +125,60 @@ func (c *talk) smtp(ctx context.Context, r Request) error {
 			err = c.encrypt(ctx, r)
 		}
 		if err == nil {
-			_, err = c.hello(c.name)
+			ehlo, err = c.hello(c.name)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	if r.Username != "" {
+		if err := c.auth(ehlo, r); err != nil {
+			return err
+		}
+	}
 	c.leave(ctx, "QUIT")
 	return nil
+}
+
+// auth logs in by RFC 4954: by PLAIN, or where that is not offered by LOGIN, which has
+// no RFC and is what old clients speak.
+func (c *talk) auth(ehlo reply, r Request) error {
+	mechanisms, codes := ehlo.parameters("AUTH"), r.loginCodes()
+	var lines []string
+	switch {
+	case slices.Contains(mechanisms, "PLAIN"):
+		lines = []string{"AUTH PLAIN " + codes[0]}
+	case slices.Contains(mechanisms, "LOGIN"):
+		lines = []string{"AUTH LOGIN", base64.StdEncoding.EncodeToString([]byte(r.Username)), codes[1]}
+	case len(mechanisms) == 0:
+		return errors.New("the server lets nobody log in: it does not offer AUTH; many do only in TLS")
+	default:
+		return fmt.Errorf("the server offers AUTH by %s; PLAIN and LOGIN are what is known here", strings.Join(mechanisms, ", "))
+	}
+	shown := "AUTH " + strings.Fields(lines[0])[1] + " …"
+	for i, line := range lines {
+		if err := c.send(line); err != nil {
+			return fmt.Errorf("%s: %w", shown, err)
+		}
+		answer, err := c.readReply(shown)
+		if err != nil {
+			return err
+		}
+		// 334: the server waits for the next line.
+		if last := i == len(lines)-1; last && !answer.positive() || !last && answer.code != 334 {
+			if answer.code < 500 { // for now (RFC 4954, section 6)
+				return fmt.Errorf("%s: the server said %q", shown, answer)
+			}
+			return refused("%s: the server said %q", shown, answer)
+		}
+	}
+	return nil
+}
+
+// loginCodes are the password as PLAIN sends it, with the user's name, and as LOGIN does.
+func (r Request) loginCodes() []string {
+	code := base64.StdEncoding.EncodeToString
+	return []string{code([]byte("\x00" + r.Username + "\x00" + r.Password)), code([]byte(r.Password))}
 }
 
 // ownName is the name for EHLO: an address literal (RFC 5321, section 4.1.3),
@@ -157,13 +212,21 @@ func (c *talk) pop3(ctx context.Context, r Request) error {
 		if _, err := c.pop3Command("USER "+r.Username, "USER "+r.Username); err != nil {
 			return err
 		}
-		if _, err := c.pop3Command("PASS "+r.Password, "PASS …"); err != nil {
+		if said, err := c.pop3Command("PASS "+r.Password, "PASS …"); strings.HasPrefix(said, "-ERR") {
+			return refused("PASS …: the server said %q", said)
+		} else if err != nil {
 			return err
 		}
 		// STAT opens the mailbox for good: a login alone may hide that the mail
 		// is out of reach.
-		if _, err := c.pop3Command("STAT", "STAT"); err != nil {
+		stat, err := c.pop3Command("STAT", "STAT")
+		if err != nil {
 			return err
+		}
+		// As RFC 1939 has it: messages, and their bytes.
+		var bytes int
+		if n, _ := fmt.Sscanf(stat, "+OK %d %d", &c.answer.Messages, &bytes); n != 2 {
+			return fmt.Errorf("STAT: %q names no number of messages", stat)
 		}
 	}
 	c.leave(ctx, "QUIT")
@@ -205,52 +268,71 @@ func (c *talk) imap(ctx context.Context, r Request) error {
 		return fmt.Errorf("the server takes nobody: %q", greeting)
 	}
 	if r.StartTLS {
-		if err := c.imapCommand("c1", "STARTTLS", "STARTTLS"); err != nil {
+		if _, err := c.imapCommand("c1", "STARTTLS", "STARTTLS"); err != nil {
 			return err
 		}
 		if err := c.encrypt(ctx, r); err != nil {
 			return err
 		}
 	}
-	if err := c.imapCommand("c2", "CAPABILITY", "CAPABILITY"); err != nil {
+	if _, err := c.imapCommand("c2", "CAPABILITY", "CAPABILITY"); err != nil {
 		return err
 	}
 	if r.Username != "" {
-		if err := c.imapCommand("c3", "LOGIN "+imapQuote(r.Username)+" "+imapQuote(r.Password), "LOGIN "+imapQuote(r.Username)+" …"); err != nil {
+		shown := "LOGIN " + imapQuote(r.Username) + " …"
+		if _, err := c.imapCommand("c3", "LOGIN "+imapQuote(r.Username)+" "+imapQuote(r.Password), shown); errors.Is(err, errSaidNo) {
+			return refused("%v", err)
+		} else if err != nil {
 			return err
 		}
 		// As with STAT: a login alone may hide that the mail is out of reach.
-		if err := c.imapCommand("c4", "STATUS INBOX (MESSAGES)", "STATUS INBOX"); err != nil {
+		said, err := c.imapCommand("c4", "STATUS INBOX (MESSAGES)", "STATUS INBOX")
+		if err != nil {
 			return err
+		}
+		match := imapMessages.FindStringSubmatch(strings.Join(said, "\n"))
+		if match == nil {
+			return fmt.Errorf("STATUS INBOX: %q names no number of messages", said)
+		}
+		if c.answer.Messages, err = strconv.Atoi(match[1]); err != nil {
+			return fmt.Errorf("STATUS INBOX: %w", err)
 		}
 	}
 	c.leave(ctx, "c5 LOGOUT")
 	return nil
 }
 
-// imapCommand sends a command and reads up to its tagged reply.
-func (c *talk) imapCommand(tag, command, shown string) error {
+// errSaidNo is wrapped by the error of a command to which the server said NO or BAD.
+var errSaidNo = errors.New("the server said")
+
+// imapMessages is the number of messages in an untagged STATUS reply.
+var imapMessages = regexp.MustCompile(`(?im)^\* STATUS .*\(.*\bMESSAGES ([0-9]+)`)
+
+// imapCommand sends a command and reads up to its tagged reply. It returns the untagged
+// ones before that.
+func (c *talk) imapCommand(tag, command, shown string) (said []string, err error) {
 	if err := c.send(tag + " " + command); err != nil {
-		return fmt.Errorf("%s: %w", shown, err)
+		return nil, fmt.Errorf("%s: %w", shown, err)
 	}
 	for range maxLines {
 		line, err := c.readLine(shown)
 		if err != nil {
-			return err
+			return said, err
 		}
 		rest, tagged := strings.CutPrefix(line, tag+" ")
 		switch {
 		case tagged && len(rest) >= 2 && strings.EqualFold(rest[:2], "OK"):
-			return nil
+			return said, nil
 		case tagged:
-			return fmt.Errorf("%s: the server said %q", shown, rest)
+			return said, fmt.Errorf("%s: %w %q", shown, errSaidNo, rest)
 		case strings.HasPrefix(line, "* BYE"):
-			return fmt.Errorf("%s: the server hung up: %q", shown, line)
+			return said, fmt.Errorf("%s: the server hung up: %q", shown, line)
 		case !strings.HasPrefix(line, "* "):
-			return fmt.Errorf("%s: %q is no IMAP reply", shown, line)
+			return said, fmt.Errorf("%s: %q is no IMAP reply", shown, line)
 		}
+		said = append(said, line)
 	}
-	return fmt.Errorf("%s: a reply of more than %d lines", shown, maxLines)
+	return said, fmt.Errorf("%s: a reply of more than %d lines", shown, maxLines)
 }
 
 // imapQuote makes a quoted string (RFC 3501, section 4.3).

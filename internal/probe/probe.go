@@ -11,11 +11,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -43,17 +45,23 @@ type Request struct {
 	// or, for the other protocols, in the greeting. "" accepts any.
 	ExpectBody string
 
-	// Username and Password log in by POP3 or IMAP; without a user name nobody
-	// logs in.
+	// Username and Password log in: by POP3, IMAP, FTP, or SMTP's AUTH. Without a
+	// user name nobody logs in.
 	Username, Password string
 
-	// StartTLS changes an SMTP, submission, POP3 or IMAP connection to TLS
+	// StartTLS changes an SMTP, submission, POP3, IMAP or FTP connection to TLS
 	// before anything else is said, and fails where the server does not offer it.
 	StartTLS bool
 
 	// SkipVerify accepts any certificate.
 	SkipVerify bool
+
+	// ValidFor is how long the server's certificate has to be valid from now on.
+	ValidFor time.Duration
 }
+
+// Encrypted says whether the conversation is one in TLS.
+func (r Request) Encrypted() bool { return r.StartTLS || inTLS[r.Protocol] }
 
 // Answer is what a service said. It holds as much as was heard before an error.
 type Answer struct {
@@ -64,6 +72,7 @@ type Answer struct {
 	Body     []byte        // HTTP body, at most MaxBody bytes
 	Latency  time.Duration // from the start of Ask to the greeting or status line
 	TLS      *TLS          // nil without TLS
+	Messages int           // in the inbox of who has logged in by POP3 or IMAP
 }
 
 // Header is a set of HTTP header fields by their canonical names.
@@ -76,15 +85,21 @@ type TLS struct {
 	Subject  string    // of the server's certificate
 	Issuer   string    // of the server's certificate
 	NotAfter time.Time // when the server's certificate expires
+	// Problem is why a client would not accept the certificate; "" where it would.
+	// With SkipVerify it is no error.
+	Problem string
 }
 
 // Protocols are the values of Request.Protocol.
-var Protocols = []string{"tcp", "http", "https", "smtp", "smtps", "submission", "pop3", "pop3s", "imap", "imaps"}
+var Protocols = []string{"tcp", "http", "https", "smtp", "smtps", "submission", "pop3", "pop3s", "imap", "imaps", "ftp", "ftps"}
+
+// inTLS are the protocols that begin with TLS.
+var inTLS = map[string]bool{"https": true, "smtps": true, "pop3s": true, "imaps": true, "ftps": true}
 
 // ports are the well-known ones (IANA Service Name and Port Number Registry).
 var ports = map[int]string{
-	25: "smtp", 80: "http", 110: "pop3", 143: "imap", 443: "https",
-	465: "smtps", 587: "submission", 993: "imaps", 995: "pop3s",
+	21: "ftp", 25: "smtp", 80: "http", 110: "pop3", 143: "imap", 443: "https",
+	465: "smtps", 587: "submission", 990: "ftps", 993: "imaps", 995: "pop3s",
 }
 
 // Guess returns the protocol that usually lives on a TCP port, "tcp" where none
@@ -109,8 +124,7 @@ func Ask(ctx context.Context, conn net.Conn, r Request) (Answer, error) {
 	defer done()
 
 	var err error
-	switch r.Protocol {
-	case "smtps", "pop3s", "imaps", "https":
+	if inTLS[r.Protocol] {
 		err = c.encrypt(ctx, r)
 	}
 	if err == nil {
@@ -125,6 +139,8 @@ func Ask(ctx context.Context, conn net.Conn, r Request) (Answer, error) {
 			err = c.pop3(ctx, r)
 		case "imap", "imaps":
 			err = c.imap(ctx, r)
+		case "ftp", "ftps":
+			err = c.ftp(ctx, r)
 		}
 	}
 	if err != nil {
@@ -136,9 +152,50 @@ func Ask(ctx context.Context, conn net.Conn, r Request) (Answer, error) {
 			}
 			err = fmt.Errorf("%s (%w)", silence(err), cause)
 		}
-		return c.answer, fmt.Errorf("%s: %w", r.Protocol, err)
+		return c.answer, r.discreet(fmt.Errorf("%s: %w", r.Protocol, err))
 	}
 	return c.answer, r.judge(c.answer)
+}
+
+// discreet is an error without the password, which a server may repeat.
+func (r Request) discreet(err error) error {
+	if r.Password == "" {
+		return err
+	}
+	text := err.Error()
+	for _, secret := range append(r.loginCodes(), r.Password) {
+		text = strings.ReplaceAll(text, secret, "…")
+	}
+	switch {
+	case text == err.Error():
+		return err
+	case errors.Is(err, ErrLogin):
+		return &refusal{text}
+	}
+	return errors.New(text)
+}
+
+// ErrLogin is wrapped by the error of a login that the server has refused for good: it
+// refuses the next one, too, and may lock the account for it.
+var ErrLogin = errors.New("the login was refused")
+
+// refusal is what a server says who refuses a login.
+type refusal struct{ text string }
+
+func (r *refusal) Error() string        { return r.text }
+func (r *refusal) Is(target error) bool { return target == ErrLogin }
+
+// forNow are the response codes of a refusal that is one for now: RFC 5530 for IMAP,
+// RFC 3206 and 2449 for POP3.
+var forNow = regexp.MustCompile(`(?i)\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|SYS/TEMP|IN-USE|LOGIN-DELAY)`)
+
+// refused is the error of a login to which the server said something else than yes.
+func refused(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if forNow.MatchString(text) {
+		return errors.New(text)
+	}
+	return &refusal{text}
 }
 
 // Validate says what is wrong with a question before anybody is asked.
@@ -155,14 +212,25 @@ func (r Request) Validate() error {
 	if r.Path != "" && !strings.HasPrefix(r.Path, "/") {
 		return fmt.Errorf("the path %q does not start with /", r.Path)
 	}
-	if r.Username != "" && !strings.HasPrefix(r.Protocol, "pop3") && !strings.HasPrefix(r.Protocol, "imap") {
-		return fmt.Errorf("a user name is for POP3 and IMAP, not for %s", r.Protocol)
+	if mute := r.Protocol == "tcp" || r.Protocol == "http" || r.Protocol == "https"; mute && r.Username != "" {
+		return fmt.Errorf("nobody logs in by %s; a user name is for SMTP, POP3, IMAP and FTP", r.Protocol)
+	} else if r.StartTLS && (mute || inTLS[r.Protocol]) {
+		return fmt.Errorf("STARTTLS is for smtp, submission, pop3, imap and ftp, not for %s", r.Protocol)
+	}
+	if r.ValidFor > 0 && !r.Encrypted() {
+		return fmt.Errorf("without TLS there is no certificate, and %s has none here", r.Protocol)
 	}
 	return nil
 }
 
 // judge compares the answer with what was expected.
 func (r Request) judge(a Answer) error {
+	if a.TLS != nil && r.ValidFor > 0 {
+		if left := time.Until(a.TLS.NotAfter); left < r.ValidFor {
+			return fmt.Errorf("%s: the certificate of %s expires on %s, in %s; it was to be valid for %s",
+				r.Protocol, a.TLS.Subject, a.TLS.NotAfter.UTC().Format(time.DateOnly), days(left), days(r.ValidFor))
+		}
+	}
 	if r.ExpectStatus != 0 && a.Status != r.ExpectStatus {
 		return fmt.Errorf("%s: answered %q, expected the status %d", r.Protocol, a.Greeting, r.ExpectStatus)
 	}
@@ -280,7 +348,12 @@ func (c *talk) encrypt(ctx context.Context, r Request) error {
 		// has its certificate only once DNS points there.
 		InsecureSkipVerify: r.SkipVerify, //nolint:gosec // see above
 	})
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err := conn.HandshakeContext(ctx)
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) {
+		return fmt.Errorf("TLS handshake: the service speaks without TLS, and begins with %q", printable(string(plain.RecordHeader[:])))
+	}
+	if err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	state := conn.ConnectionState()
@@ -289,9 +362,36 @@ func (c *talk) encrypt(ctx context.Context, r Request) error {
 		cert := state.PeerCertificates[0]
 		c.answer.TLS.Subject, c.answer.TLS.Issuer = cert.Subject.String(), cert.Issuer.String()
 		c.answer.TLS.NotAfter = cert.NotAfter
+		c.answer.TLS.Problem = problem(state.PeerCertificates, r.ServerName)
 	}
 	c.conn, c.in = conn, bufio.NewReaderSize(conn, maxLine)
 	return nil
+}
+
+// problem is why a client that asks for name would not accept the certificates.
+func problem(certificates []*x509.Certificate, name string) string {
+	between := x509.NewCertPool()
+	for _, each := range certificates[1:] {
+		between.AddCert(each)
+	}
+	if _, err := certificates[0].Verify(x509.VerifyOptions{DNSName: name, Intermediates: between}); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// days is a time in words, rounded down.
+func days(d time.Duration) string {
+	switch whole := int(d / (24 * time.Hour)); {
+	case d < 0:
+		return "the past"
+	case whole == 0:
+		return d.Truncate(time.Minute).String()
+	case whole == 1:
+		return "1 day"
+	default:
+		return fmt.Sprintf("%d days", whole)
+	}
 }
 
 func isTimeout(err error) bool {

@@ -96,6 +96,18 @@ func TestConversations(t *testing.T) {
 		`c3 LOGIN "anna" "wrong"`: "c3 NO [AUTHENTICATIONFAILED] no\r\n", "c4 STATUS INBOX": "* STATUS INBOX (MESSAGES 2)\r\nc4 OK done\r\n",
 		`c3 LOGIN "a\"\\b" "x"`: "c3 OK in\r\n", "c5 LOGOUT": "* BYE\r\nc5 OK\r\n",
 	}
+	auth := func(mechanisms string) map[string]string {
+		return map[string]string{
+			"EHLO": "250-mail.example.test\r\n250 AUTH " + mechanisms + "\r\n", "QUIT": "221 bye\r\n",
+			"AUTH PLAIN AGFubmEAc2VjcmV0": "235 2.7.0 in\r\n", "AUTH PLAIN AGFubmEAd3Jvbmc=": "535 5.7.8 no wrong AGFubmEAd3Jvbmc=\r\n",
+			"AUTH LOGIN": "334 VXNlcm5hbWU6\r\n", "YW5uYQ==": "334 UGFzc3dvcmQ6\r\n", "c2VjcmV0": "235 in\r\n",
+		}
+	}
+	ftp := map[string]string{
+		"USER anna": "331 whose?\r\n", "PASS secret": "230-Hello.\r\n 230 is no end\r\n250 neither\r\n230 in\r\n", "PASS wrong": "530 no\r\n",
+		"USER ftp": "230 anybody\r\n", "PWD": "257 \"/home/anna\"\r\n", "QUIT": "221 bye\r\n", "AUTH TLS": "500 what?\r\n",
+		"USER lost": "331\r\n", "PASS lost": "500 OOPS: cannot change directory:/home/lost\r\n",
+	}
 	tests := map[string]struct {
 		request  Request
 		greeting string
@@ -126,6 +138,20 @@ func TestConversations(t *testing.T) {
 		"imap hangs up":            {Request{Protocol: "imap"}, "* BYE overloaded\r\n", imap, "", "* BYE overloaded", "overloaded"},
 		"imap garbage":             {Request{Protocol: "imap"}, "+OK pop\r\n", imap, "", "+OK pop", "is no IMAP greeting"},
 		"imap endless line":        {Request{Protocol: "imap"}, "* OK " + strings.Repeat("x", maxLine), imap, "", "", "a line of more than"},
+		"imap without a number":    {Request{Protocol: "imap", Username: "anna", Password: "secret"}, "* OK\r\n", andElse(map[string]string{"c4": "c4 OK\r\n", "c3": "c3 OK\r\n", "c2": "c2 OK\r\n"}, ""), `c2 CAPABILITY|c3 LOGIN "anna" "secret"|c4 STATUS INBOX (MESSAGES)`, "* OK", "names no number of messages"},
+		"submission login":         {Request{Protocol: "submission", Username: "anna", Password: "secret"}, "220 x\r\n", auth("CRAM-MD5 plain"), "EHLO [127.0.0.1]|AUTH PLAIN AGFubmEAc2VjcmV0|QUIT", "220 x", ""},
+		"submission wrong":         {Request{Protocol: "submission", Username: "anna", Password: "wrong"}, "220 x\r\n", auth("PLAIN"), "EHLO [127.0.0.1]|AUTH PLAIN AGFubmEAd3Jvbmc=", "220 x", `AUTH PLAIN …: the server said "535 5.7.8 no … …"`},
+		"submission login of old":  {Request{Protocol: "smtp", Username: "anna", Password: "secret"}, "220 x\r\n", auth("LOGIN"), "EHLO [127.0.0.1]|AUTH LOGIN|YW5uYQ==|c2VjcmV0|QUIT", "220 x", ""},
+		"submission, other logins": {Request{Protocol: "smtp", Username: "anna", Password: "secret"}, "220 x\r\n", auth("GSSAPI SCRAM-SHA-256"), "EHLO [127.0.0.1]", "220 x", "offers AUTH by GSSAPI, SCRAM-SHA-256"},
+		"submission without AUTH":  {Request{Protocol: "submission", Username: "anna", Password: "secret"}, "220 x\r\n", smtp, "EHLO [127.0.0.1]", "220 x", "does not offer AUTH"},
+		"ftp":                      {Request{Protocol: "ftp"}, "120 wait\r\n220-Hello.\r\n 220 is no end\r\n220 ready\r\n", ftp, "QUIT", "220-Hello.", ""},
+		"ftp login":                {Request{Protocol: "ftp", Username: "anna", Password: "secret"}, "220 x\r\n", ftp, "USER anna|PASS secret|PWD|QUIT", "220 x", ""},
+		"ftp, no password asked":   {Request{Protocol: "ftp", Username: "ftp", Password: "secret"}, "220 x\r\n", ftp, "USER ftp|PWD|QUIT", "220 x", ""},
+		"ftp wrong password":       {Request{Protocol: "ftp", Username: "anna", Password: "wrong"}, "220 x\r\n", ftp, "USER anna|PASS wrong", "220 x", `PASS …: the server said "530 no"`},
+		"ftp without a home":       {Request{Protocol: "ftp", Username: "lost", Password: "lost"}, "220 x\r\n", ftp, "USER lost|PASS lost", "220 x", "cannot change directory"},
+		"ftp that takes nobody":    {Request{Protocol: "ftp"}, "421 too many\r\n", ftp, "", "421 too many", `takes nobody: "421 too many"`},
+		"ftp without TLS":          {Request{Protocol: "ftp", StartTLS: true}, "220 x\r\n", ftp, "AUTH TLS", "220 x", `AUTH TLS was refused: "500 what?"`},
+		"ftp garbage":              {Request{Protocol: "ftp"}, "SSH-2.0-x\r\n", ftp, "", "", "is no FTP reply"},
 		"http garbage":             {Request{Protocol: "http"}, "220 mail\r\n", smtp, "GET / HTTP/1.1", "", "waiting for the status line"},
 		"tcp with a greeting":      {Request{Protocol: "tcp"}, "SSH-2.0-x\r\nmore", nil, "", "SSH-2.0-x", ""},
 	}
@@ -253,8 +279,16 @@ func TestStartTLS(t *testing.T) {
 			_, _ = io.WriteString(conn, "c2 OK done\r\n")
 			return line
 		},
+		"ftp": func(conn net.Conn, in *bufio.Reader) string {
+			_, _ = io.WriteString(conn, "220 x\r\n")
+			_, _ = in.ReadString('\n')
+			_, _ = io.WriteString(conn, "234 go\r\n")
+			_, in = upgrade(conn)
+			line, _ := in.ReadString('\n')
+			return line
+		},
 	}
-	want := map[string]string{"smtp": "EHLO [127.0.0.1]\r\n", "pop3": "QUIT\r\n", "imap": "c2 CAPABILITY\r\n"}
+	want := map[string]string{"smtp": "EHLO [127.0.0.1]\r\n", "pop3": "QUIT\r\n", "imap": "c2 CAPABILITY\r\n", "ftp": "QUIT\r\n"}
 	for protocol, speak := range servers {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
@@ -268,6 +302,59 @@ func TestStartTLS(t *testing.T) {
 				t.Errorf("heard %q through TLS, want %q (%+v)", got, want[protocol], answer.TLS)
 			}
 		})
+	}
+}
+
+// A certificate that no client would accept is named where it is taken all the same,
+// and one that soon ends is an error where it is to last.
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	certificate := selfSigned(t)
+	ask := func(r Request) (Answer, error) {
+		conn := serve(t, func(conn net.Conn, _ *bufio.Reader) {
+			secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{certificate}})
+			_, _ = io.WriteString(secure, "* OK ready\r\n")
+			script(new([]string), "", map[string]string{"c2": "c2 OK\r\n", "c5": "c5 OK\r\n"})(secure, bufio.NewReader(secure))
+		})
+		r.Protocol = "imaps"
+		return Ask(within(t, 10*time.Second), conn, r)
+	}
+	for name, says := range map[string]string{"x": "unknown authority", "y": "not y"} {
+		answer, err := ask(Request{ServerName: name, SkipVerify: true})
+		if err != nil || answer.TLS == nil || !strings.Contains(answer.TLS.Problem, says) || answer.TLS.Subject != "CN=x" {
+			t.Errorf("%s: %+v, %v; the problem was to be %q", name, answer.TLS, err, says)
+		}
+		if _, err := ask(Request{ServerName: name}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want %q", name, err, says)
+		}
+	}
+	if _, err := ask(Request{SkipVerify: true, ValidFor: time.Minute}); err != nil {
+		t.Error(err)
+	}
+	if _, err := ask(Request{SkipVerify: true, ValidFor: 14 * 24 * time.Hour}); err == nil || !strings.Contains(err.Error(), "it was to be valid for 14 days") {
+		t.Errorf("a certificate of an hour lasts for two weeks: %v", err)
+	}
+	conn := serve(t, func(conn net.Conn, in *bufio.Reader) {
+		_, _ = io.WriteString(conn, "220 mail.example.test\r\n")
+		_, _ = io.Copy(io.Discard, in)
+	})
+	if _, err := Ask(within(t, 10*time.Second), conn, Request{Protocol: "smtps", SkipVerify: true}); err == nil || !strings.Contains(err.Error(), `speaks without TLS, and begins with "220 m"`) {
+		t.Errorf("a server without TLS: %v", err)
+	}
+}
+
+// Whose inbox it is learns how many messages are in it.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	for protocol, replies := range map[string]map[string]string{
+		"pop3": {"USER": "+OK\r\n", "PASS": "+OK\r\n", "STAT": "+OK 17 4711\r\n", "QUIT": "+OK\r\n"},
+		"imap": {"c2": "c2 OK\r\n", "c3": "c3 OK\r\n", "c4": "* 3 EXISTS\r\n* STATUS \"INBOX\" (UNSEEN 1 MESSAGES 17)\r\nc4 OK\r\n", "c5": "c5 OK\r\n"},
+	} {
+		greeting := map[string]string{"pop3": "+OK\r\n", "imap": "* OK\r\n"}[protocol]
+		answer, err := Ask(within(t, 10*time.Second), serve(t, script(new([]string), greeting, replies)), Request{Protocol: protocol, Username: "anna", Password: "secret"})
+		if err != nil || answer.Messages != 17 {
+			t.Errorf("%s: %d messages, %v", protocol, answer.Messages, err)
+		}
 	}
 }
 
@@ -486,7 +573,8 @@ func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
 	for _, r := range []Request{
 		{Protocol: "gopher"}, {Protocol: "http", Path: "a"}, {Protocol: "http", ServerName: "a\r\nX: y"},
-		{Protocol: "pop3", Username: "a\nDELE 1"}, {Protocol: "imap", Username: "a", Password: "b\r\nc6 DELETE INBOX"}, {Protocol: "smtp", Username: "a"},
+		{Protocol: "pop3", Username: "a\nDELE 1"}, {Protocol: "imap", Username: "a", Password: "b\r\nc6 DELETE INBOX"}, {Protocol: "http", Username: "a"},
+		{Protocol: "https", StartTLS: true}, {Protocol: "tcp", StartTLS: true}, {Protocol: "smtp", ValidFor: time.Hour},
 	} {
 		if _, err := Ask(context.Background(), nil, r); err == nil {
 			t.Errorf("%+v was taken", r)

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,6 +33,12 @@ func TestServiceCheckRefusesBadInput(t *testing.T) {
 		"second line":  {"port = 80\nserver_name = \"a\\nX-Forwarded-For: b\"", `contains a line end`},
 		"timeout":      {"port = 80\ntimeout = \"soon\"", `not a positive duration`},
 		"unknown host": {"port = 80\nvia = \"nwe\"", `no host "nwe"`},
+		"user alone":   {"port = 993\nusername = \"anna\"", `password_path`},
+		"no file":      {"port = 993\nusername = \"anna\"\npassword_path = \"/no/such/file\"", `/no/such/file: no such file`},
+		"in the clear": {"port = 143\nusername = \"anna\"\npassword_path = \"/dev/null\"", `the\s+password\s+would\s+cross\s+the\s+network`},
+		"no password":  {"port = 993\nusername = \"anna\"\npassword_path = \"/dev/null\"", `/dev/null\s+is\s+to\s+have\s+a\s+password\s+in\s+one\s+line`},
+		"IP version":   {"port = 80\nip_version = 6", `192\.0\.2\.1\s+is\s+no\s+address\s+of\s+IPv6`},
+		"certificate":  {"port = 80\nexpect_certificate_days = 14", `Without\s+TLS\s+there\s+is\s+no\s+certificate`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resource.Test(t, resource.TestCase{
@@ -118,6 +127,70 @@ func TestAccServiceCheck(t *testing.T) {
 					ExpectError: regexp.MustCompile(`(?s)pop3.*(no\s+answer|no\s+POP3\s+reply|closed)`),
 				},
 			}
+			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: inProcess, Steps: steps})
+		})
+	}
+}
+
+// Who has mail on a host logs in, from here through TLS, and on the host itself without.
+// Which certificate the host has is told, and why nobody should take it.
+func TestAccServiceCheckLogsIn(t *testing.T) {
+	w := labWorld(t)
+	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie} {
+		t.Run(host.Name, func(t *testing.T) {
+			untouched(t, host)
+			t.Cleanup(func() { run(t, host, "userdel", "-r", "-f", "paula") })
+			run(t, host, "sh", "-c", `useradd -m -s /bin/bash paula && echo 'paula:paula-s3cret' | chpasswd
+				install -d -o paula -m 700 ~paula/mail ~paula/mail/cur ~paula/mail/new ~paula/mail/tmp
+				for n in 1 2 3; do printf 'Subject: %s\n\nHello.\n' $n >~paula/mail/new/$n.lab; done; chown paula ~paula/mail/new/*`)
+			right, wrong := filepath.Join(t.TempDir(), "right"), filepath.Join(t.TempDir(), "wrong")
+			if err := errors.Join(os.WriteFile(right, []byte("paula-s3cret\n"), 0o600), os.WriteFile(wrong, []byte("paula-wr0ng\n"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			local := []string{`address = "127.0.0.1"`, fmt.Sprintf("via = %q", host.Name)}
+			far := []string{fmt.Sprintf("address = %q", host.Address), "insecure_tls = true"}
+			type kind struct {
+				arguments []string
+				messages  string // "" where the protocol does not say
+				encrypted bool
+			}
+			kinds := map[string]kind{
+				"imap":  {append([]string{"port = 143"}, local...), "3", false},
+				"pop3":  {append([]string{"port = 110"}, local...), "3", false},
+				"imaps": {append([]string{"port = 993", "expect_certificate_days = 1"}, far...), "3", true},
+				"stls":  {append([]string{"port = 110", "starttls = true"}, far...), "3", true},
+			}
+			if host == w.sysv { // the others have no FTP server
+				kinds["ftp"] = kind{append([]string{"port = 21"}, local...), "", false}
+			} else { // and this one's Sendmail has no AUTH
+				kinds["submission"] = kind{append([]string{"port = 587"}, local...), "", false}
+			}
+			var all strings.Builder
+			var answers []resource.TestCheckFunc
+			var steps []resource.TestStep
+			for name, kind := range kinds {
+				block := func(password string) string {
+					return checkBlock(append(kind.arguments, `username = "paula"`, fmt.Sprintf("password_path = %q", password), "fail = "+strconv.FormatBool(password == wrong))...)
+				}
+				each := "data.cutover_service_check." + name
+				all.WriteString(strings.Replace(block(right), `"c"`, `"`+name+`"`, 1))
+				answers = append(answers, resource.TestCheckResourceAttr(each, "ok", "true"), resource.TestCheckNoResourceAttr(each, "error"))
+				if kind.messages == "" {
+					answers = append(answers, resource.TestCheckNoResourceAttr(each, "messages"))
+				} else {
+					answers = append(answers, resource.TestCheckResourceAttr(each, "messages", kind.messages))
+				}
+				if kind.encrypted {
+					answers = append(answers,
+						resource.TestMatchResourceAttr(each, "tls_version", regexp.MustCompile(`^TLS 1\.`)),
+						resource.TestMatchResourceAttr(each, "certificate.expires", regexp.MustCompile(`^20\d\d-.*Z$`)),
+						resource.TestMatchResourceAttr(each, "certificate.problem", regexp.MustCompile(`^x509: `)))
+				} else {
+					answers = append(answers, resource.TestCheckNoResourceAttr(each, "certificate"))
+				}
+				steps = append(steps, resource.TestStep{Config: w.config(block(wrong)), ExpectError: regexp.MustCompile(`(?s)(PASS|LOGIN\s+"paula"|AUTH\s+PLAIN)\s+…:\s+the\s+server\s+said.*not\s+tried\s+again`)})
+			}
+			steps = append(steps, resource.TestStep{Config: w.config(all.String()), Check: resource.ComposeAggregateTestCheckFunc(answers...)})
 			resource.Test(t, resource.TestCase{ProtoV6ProviderFactories: inProcess, Steps: steps})
 		})
 	}

@@ -38,6 +38,8 @@ type hosts struct {
 	retired map[string]bool
 	// anything is false when not even the names are known yet.
 	anything bool
+	// forceDestroy: tunnels go, whatever their retire_when says.
+	forceDestroy bool
 
 	// What the resources of a host share, so that they share round trips.
 	accounts perHost[*account.Directory]

@@ -37,7 +37,8 @@ func (p *cutoverProvider) Metadata(_ context.Context, _ provider.MetadataRequest
 
 // providerModel is the provider's block.
 type providerModel struct {
-	Hosts types.Map `tfsdk:"hosts"`
+	Hosts        types.Map  `tfsdk:"hosts"`
+	ForceDestroy types.Bool `tfsdk:"force_destroy"`
 }
 
 func (p *cutoverProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
@@ -45,6 +46,10 @@ func (p *cutoverProvider) Schema(_ context.Context, _ provider.SchemaRequest, re
 		MarkdownDescription: "Moves a live server to a new machine: accounts, homes, services, sync passes and SSH relays as resources.",
 		Attributes: map[string]schema.Attribute{
 			"hosts": hostsAttribute(),
+			"force_destroy": schema.BoolAttribute{
+				Optional:            true,
+				MarkdownDescription: "Whether tunnels may be destroyed whatever their `retire_when` says: for the way back to the old host. It counts at once, so give it a variable. Default: `false`.",
+			},
 		},
 	}
 }
@@ -57,6 +62,7 @@ func (p *cutoverProvider) Configure(ctx context.Context, req provider.ConfigureR
 	}
 	known, diags := newHosts(ctx, config.Hosts)
 	resp.Diagnostics.Append(diags...)
+	known.forceDestroy = config.ForceDestroy.ValueBool()
 	if p.connected != nil && known.pool != nil {
 		p.connected(known.pool)
 	}

@@ -60,7 +60,7 @@ func connectionHoldSchema(ctx context.Context) schema.Schema {
 			"Clients repeat it by themselves, after 1, 3, 7 and 15 seconds or sooner, so keep what lies between short. " +
 			"Connections that are established go on, loopback is not held, and every other rule of the host stays as it is.\n\n" +
 			"A hold cannot be forgotten: the kernel of the host itself ends it after `expires_after`, also when Terraform's machine is gone or the host's clock is set (but see `ends_by`), and a reboot ends it too. " +
-			"`cutover_forwarding_tunnel` releases it (`release_hold`) once its relays were tried. A hold that was released or has expired is no drift; " +
+			"`cutover_forwarding_tunnel` releases it (`release_hold`) once its relays were tried, and begins it again when it is destroyed. A hold that was released or has expired is no drift; " +
 			"one that a firewall's reload or a reboot has taken away before its time is made anew by the next apply. Destroying it lets waiting clients in.",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{
@@ -278,8 +278,9 @@ func importConnectionHold(id string) (map[string]any, error) {
 // were held are to reach.
 func releaseHoldAttribute() schema.StringAttribute {
 	return schema.StringAttribute{
-		Optional:            true,
-		MarkdownDescription: "ID of a `cutover_connection_hold` of the old host, released once every port was tried end to end: clients that waited are served then.",
+		Optional: true,
+		MarkdownDescription: "ID of a `cutover_connection_hold` of the old host, released once every port was tried end to end: clients that waited are served then. " +
+			"When the tunnel is destroyed the hold begins again, so that nobody is refused before the old services run. Destroying the hold ends it.",
 		Validators: []validator.String{checkedText{"the ID of a hold", func(id string) error {
 			_, _, err := hold.ParseID(id)
 			return err
@@ -330,5 +331,23 @@ func (r *request[M]) releaseHold(ctx context.Context, id types.String) {
 	case released.Status == hold.Expired:
 		r.warn("The hold had expired", fmt.Sprintf("The hold %s ended at %s, before the relays stood: clients that came since then were refused. A longer expires_after holds on.",
 			id, released.Expires.UTC().Format(time.RFC3339)))
+	}
+}
+
+// holdAgain has clients wait while a tunnel ends. The way back is not refused for it: what
+// goes wrong is a warning.
+func (r *request[M]) holdAgain(ctx context.Context, id types.String) {
+	if id.IsNull() {
+		return
+	}
+	hostName, name, err := hold.ParseID(id.ValueString())
+	if err == nil {
+		var holds *hold.Holds
+		if holds, err = r.holdsOf(types.StringValue(hostName)); err == nil {
+			_, _, err = holds.Again(ctx, name)
+		}
+	}
+	if err != nil {
+		r.warn("Clients do not wait", fmt.Sprintf("The hold %s could not be begun again. Who comes before the old services run is refused: %s", id, err))
 	}
 }

@@ -48,6 +48,8 @@ type forwardingTunnelModel struct {
 	SourceAddresses types.Set      `tfsdk:"source_addresses"`
 	AllowOpenRelay  types.Bool     `tfsdk:"allow_open_relay"`
 	ReleaseHold     types.String   `tfsdk:"release_hold"`
+	RetireWhen      types.Object   `tfsdk:"retire_when"`
+	ForceDestroy    types.Bool     `tfsdk:"force_destroy"`
 	Status          types.String   `tfsdk:"status"`
 	Timeouts        timeouts.Value `tfsdk:"timeouts"`
 }
@@ -178,7 +180,9 @@ func forwardingTunnelSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "**Dangerous.** Starts the relays although the new host's mail server would relay anybody's mail that comes through them, or does not say whether it would. " +
 					"Without it, each mail server among the targets is asked (inside TLS too, and no mail is sent), and only a clear no lets the tunnel start. Default: `false`.",
 			},
-			"release_hold": releaseHoldAttribute(),
+			"release_hold":  releaseHoldAttribute(),
+			"retire_when":   retireWhenAttribute(),
+			"force_destroy": forceDestroyAttribute(),
 			"status": schema.StringAttribute{
 				Computed: true, Default: stringdefault.StaticString(tunnel.Running),
 				MarkdownDescription: "`running`, or what is wrong; anything but `running` is put right by the next apply.",
@@ -204,6 +208,7 @@ func validateForwardingTunnel(ctx context.Context, m *forwardingTunnelModel, dia
 		}
 	}
 	validateReleaseHold(m.From, m.ReleaseHold, diags)
+	m.validateRetirement(ctx, diags)
 	m.validateInitiator(diags)
 	var forwards []tunnel.Forward
 	for _, f := range m.forwards(ctx) {
@@ -316,7 +321,10 @@ func createForwardingTunnel(ctx context.Context, r *request[forwardingTunnelMode
 	return startForwardingTunnel(ctx, r, plan, false)
 }
 
-func updateForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel], _, plan *forwardingTunnelModel) error {
+func updateForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel], prior, plan *forwardingTunnelModel) error {
+	if prior.onlyRetirementDiffers(plan) {
+		return nil
+	}
 	return startForwardingTunnel(ctx, r, plan, true)
 }
 
@@ -375,6 +383,9 @@ func readForwardingTunnel(ctx context.Context, r *request[forwardingTunnelModel]
 	}
 	if state.AllowOpenRelay.IsNull() {
 		state.AllowOpenRelay = types.BoolValue(false)
+	}
+	if state.ForceDestroy.IsNull() {
+		state.ForceDestroy = types.BoolValue(false)
 	}
 	if actual.ToAddress == "" {
 		return true, nil // the definition is gone from the host; status says so
@@ -447,8 +458,15 @@ func deleteForwardingTunnel(ctx context.Context, r *request[forwardingTunnelMode
 	if err != nil {
 		return at(path.Root("to"), err)
 	}
+	// Where the old host is switched off, nobody comes through it.
+	if from != nil && !r.hosts.forceDestroy {
+		if err := state.mayRetire(ctx, from); err != nil {
+			return err
+		}
+	}
 	var counting error
 	if from != nil {
+		r.holdAgain(ctx, state.ReleaseHold)
 		counting = traffic.End(ctx, from, state.Name.ValueString())
 	}
 	forwardsFor, err := tunnel.Tunnel{Name: state.Name.ValueString(), InitiateFrom: state.InitiateFrom.ValueString()}.Stop(ctx, from, to)

@@ -90,7 +90,7 @@ func (f facts) counting() bool { return f.table != "" || len(f.saved) > 0 }
 
 // report is what was counted for each of the ports.
 func (f facts) report(c counter) Report {
-	r := Report{Since: f.since}
+	r := Report{Since: f.since, Now: f.now}
 	for _, number := range f.ports {
 		port := Port{Number: number, Sent: -1}
 		if f.table != "" {

@@ -25,7 +25,8 @@ const RecentClients = 100
 
 // Report is what was counted for a tunnel.
 type Report struct {
-	Since time.Time // by the host's clock, as all times are
+	Since time.Time // when counting began, by the host's clock, as all times are
+	Now   time.Time // when this was read
 	Ports []Port    // by number
 }
 

@@ -1,8 +1,16 @@
-# The ports of the original procedure.
+# The ports of the original procedure. It is not to be destroyed before every name has
+# moved and nobody has come through it for a day.
 resource "cutover_forwarding_tunnel" "relay" {
   from  = "old"
   to    = "new"
   ports = [25, 80, 110, 143, 587]
+
+  retire_when = {
+    domains          = ["example.org", "www.example.org"]
+    former_addresses = ["192.0.2.10", "2001:db8::10"]
+    resolvers        = ["9.9.9.9", "203.0.113.53"] # such as those of your users' providers
+    idle_for         = "24h"
+  }
 }
 
 # Another port, on one address of the old host only, to a third machine that

@@ -52,12 +52,20 @@ func cutover(t *testing.T, kind lab.Kind) {
 	serves(ctx, t, client, old, "new")
 	must(t, show(ctx, client, old))
 
-	// Back a phase is a rollback: the old services serve again.
-	apply("rehearse")
-	serves(ctx, t, client, old, "old")
-
+	// Back a phase is a rollback: the old services serve again, and something that is broken
+	// on the new host is no reason to stay there.
+	_, err = fresh.Run(ctx, "systemctl", "stop", "dovecot.socket", "dovecot.service")
+	must(t, err)
 	witness := startWitness(ctx, client, old)
 	defer witness.stop()
+	witness.begin("back")
+	must(t, tf.apply(ctx, "rehearse"))
+	witness.settle(ctx, "old")
+	serves(ctx, t, client, old, "old")
+
+	// It is mended, and Postfix asks it for logins again at once.
+	_, err = fresh.Run(ctx, "systemctl", "restart", "dovecot.socket", "dovecot.service", "postfix.service")
+	must(t, err)
 	witness.begin("cutover")
 	apply("cutover")
 	witness.settle(ctx, "new")

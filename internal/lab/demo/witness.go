@@ -166,8 +166,10 @@ func (w *witness) report() error {
 	if t := w.tally["tunnels"]; t != nil && t.refused+t.failed > 0 {
 		problems = append(problems, fmt.Errorf("with the tunnels up, %d requests were refused and %d failed", t.refused, t.failed))
 	}
-	if t := w.tally["cutover"]; t != nil && t.refused > 0 {
-		problems = append(problems, fmt.Errorf("%d requests were refused during the cutover, in spite of the hold", t.refused))
+	for phase, when := range map[string]string{"cutover": "during the cutover", "back": "on the way back"} {
+		if t := w.tally[phase]; t != nil && t.refused > 0 {
+			problems = append(problems, fmt.Errorf("%d requests were refused %s, in spite of the hold", t.refused, when))
+		}
 	}
 	return errors.Join(problems...)
 }

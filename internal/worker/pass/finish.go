@@ -156,25 +156,43 @@ func (t *target) finishDirectory(path string, touched *touch) error {
 // those that the base has. Where somebody has added one they are looked at again. It
 // verifies what this pass has brought on the way.
 func (t *target) hasBrought(path string, dir int) (bool, error) {
-	var brought, there names
+	var there names
+	var readErr error
+	var reading sync.WaitGroup
+	reading.Go(func() { there, readErr = sumOfNames(dir) })
+	brought, err := t.broughtInto(path, dir)
+	reading.Wait()
+	if err == nil {
+		err = readErr
+	}
+	return err == nil && brought == there, err
+}
+
+// broughtInto are the names that the base has of a directory.
+func (t *target) broughtInto(path string, dir int) (brought names, err error) {
 	var d tree.Brought
 	for _, piece := range t.knownPieces(path) {
 		if err := t.load(path, piece, &d); err != nil {
-			return false, err
+			return brought, err
 		}
 		for i := range d.Len() {
 			brought.add(d.Name(i), d.Entry(i).Target.Ino)
 		}
 		t.verifyFresh(path, dir, &d)
 	}
+	return brought, nil
+}
+
+// sumOfNames is the sum over the names in an open directory.
+func sumOfNames(dir int) (there names, err error) {
 	buffer := make([]byte, 32<<10)
 	if _, err := unix.Seek(dir, 0, unix.SEEK_SET); err != nil {
-		return false, err
+		return there, err
 	}
 	for {
 		n, err := unix.ReadDirent(dir, buffer)
 		if err != nil || n == 0 {
-			return err == nil && brought == there, err
+			return there, err
 		}
 		for record := buffer[:n]; len(record) > 0; record = record[binary.NativeEndian.Uint16(record[16:]):] {
 			// As in getdents64(2): number, offset, length, kind, and the name.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +25,17 @@ type Lister struct {
 	mounts *mounts
 	buffer []byte
 	path   []byte
+	found  []found
+	// idle is how many goroutines there are that would help; nil is none.
+	idle *atomic.Int32
+}
+
+// found is an entry in the buffer.
+type found struct {
+	at, end int // its name
+	kind    byte
+	stat    Stat
+	err     error // of looking at it
 }
 
 // NewLister returns a lister for one goroutine. The filter may be nil.
@@ -87,7 +99,6 @@ func (r *Lister) list(fd int, l *Listing) error {
 		r.path = append(r.path, '/')
 	}
 	prefix := len(r.path)
-	var k unix.Stat_t
 	for {
 		n, err := retry(func() (int, error) { return unix.ReadDirent(fd, r.buffer) })
 		if err != nil {
@@ -100,49 +111,92 @@ func (r *Lister) list(fd int, l *Listing) error {
 		if len(l.entries) == 0 && n > len(r.buffer)/2 {
 			l.reserve(fd)
 		}
-		for at := 0; at < n; {
-			record := r.buffer[at:n]
-			length := int(binary.NativeEndian.Uint16(record[16:]))
-			kind := record[18]
-			end := bytes.IndexByte(record[direntName:length], 0) + direntName
-			name := record[direntName:end]
-			at += length
-			if string(name) == "." || string(name) == ".." {
-				continue
-			}
-			r.path = append(r.path[:prefix], name...)
-			if r.filter != nil && kind != unix.DT_UNKNOWN && r.filter.Excluded(r.path, kind == unix.DT_DIR) {
-				continue
-			}
-			// Some file systems (vfat, FUSE) have longer names than this host has.
-			if err := CheckName(name); err != nil {
-				l.Partial = err
-				continue
-			}
-			err := statName(fd, &record[direntName], &k)
-			if err == unix.ENOENT { //nolint:errorlint // an errno of a system call
-				continue
-			}
-			// Nobody can say what it is; a pattern for directories may mean it.
-			if err != nil && kind == unix.DT_UNKNOWN && r.filter != nil &&
-				(r.filter.Excluded(r.path, false) || r.filter.Excluded(r.path, true)) {
-				continue
-			}
-			if err == nil && len(r.path) > MaxPath {
-				err = unix.ENAMETOOLONG
-			}
-			if err != nil {
-				l.Unread = append(l.Unread, Unread{string(name), err})
-				continue
-			}
-			var stat Stat
-			stat.FromKernel(&k)
-			if kind == unix.DT_UNKNOWN && r.filter != nil && r.filter.Excluded(r.path, stat.IsDir()) {
-				continue
-			}
-			l.Add(name, &stat)
+		r.find(n, prefix, l)
+		r.lookAt(fd)
+		for i := range r.found {
+			r.add(&r.found[i], prefix, l)
 		}
 	}
+}
+
+// find finds the entries in the first n bytes of the buffer that are not left out.
+func (r *Lister) find(n, prefix int, l *Listing) {
+	r.found = r.found[:0]
+	for at := 0; at < n; {
+		record := r.buffer[at:n]
+		length := int(binary.NativeEndian.Uint16(record[16:]))
+		f := found{at: at + direntName, kind: record[18]}
+		f.end = f.at + bytes.IndexByte(record[direntName:length], 0)
+		at += length
+		name := r.buffer[f.at:f.end]
+		if string(name) == "." || string(name) == ".." {
+			continue
+		}
+		if r.filter != nil && f.kind != unix.DT_UNKNOWN && r.filter.Excluded(r.join(prefix, name), f.kind == unix.DT_DIR) {
+			continue
+		}
+		// Some file systems (vfat, FUSE) have longer names than this host has.
+		if err := CheckName(name); err != nil {
+			l.Partial = err
+			continue
+		}
+		r.found = append(r.found, f)
+	}
+}
+
+// join is the path of a name; the memory is used again.
+func (r *Lister) join(prefix int, name []byte) []byte {
+	r.path = append(r.path[:prefix], name...)
+	return r.path
+}
+
+// halved is how many entries it pays to share with a goroutine that has nothing to do:
+// those of a large directory, which has a buffer full of them.
+const halved = 256
+
+// lookAt looks at the entries that were found.
+func (r *Lister) lookAt(fd int) {
+	look := func(all []found) {
+		var k unix.Stat_t
+		for i := range all {
+			f := &all[i]
+			if f.err = statName(fd, &r.buffer[f.at], &k); f.err == nil {
+				f.stat.FromKernel(&k)
+			}
+		}
+	}
+	if r.idle == nil || r.idle.Load() == 0 || len(r.found) < halved {
+		look(r.found)
+		return
+	}
+	var helper sync.WaitGroup
+	helper.Go(func() { look(r.found[:len(r.found)/2]) })
+	look(r.found[len(r.found)/2:])
+	helper.Wait()
+}
+
+// add adds an entry that was looked at.
+func (r *Lister) add(f *found, prefix int, l *Listing) {
+	name, err := r.buffer[f.at:f.end], f.err
+	if err == unix.ENOENT { //nolint:errorlint // an errno of a system call
+		return
+	}
+	path := r.join(prefix, name)
+	// Nobody can say what it is; a pattern for directories may mean it.
+	if err != nil && f.kind == unix.DT_UNKNOWN && r.filter != nil && (r.filter.Excluded(path, false) || r.filter.Excluded(path, true)) {
+		return
+	}
+	if err == nil && len(path) > MaxPath {
+		err = unix.ENAMETOOLONG
+	}
+	if err != nil {
+		l.Unread = append(l.Unread, Unread{string(name), err})
+		return
+	}
+	if f.kind == unix.DT_UNKNOWN && r.filter != nil && r.filter.Excluded(path, f.stat.IsDir()) {
+		return
+	}
+	l.Add(name, &f.stat)
 }
 
 // perEntry is about how many bytes of a directory's size stand for an entry. A

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,7 @@ func Walk(ctx context.Context, root *Root, filter Filter, goroutines int,
 	for i := range goroutines {
 		running.Go(func() {
 			lister := root.NewLister(filter)
+			lister.idle = &w.idle
 			var l Listing
 			for path, ok := w.next(); ok; path, ok = w.next() {
 				var below []string
@@ -56,7 +58,8 @@ type walk struct {
 	mu    sync.Mutex
 	wake  *sync.Cond
 	queue []string
-	busy  int // directories that are being read
+	busy  int          // directories that are being read
+	idle  atomic.Int32 // goroutines that have none to read
 	err   error
 	ended bool
 }
@@ -65,7 +68,9 @@ func (w *walk) next() (string, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.queue) == 0 && w.busy > 0 && !w.ended {
+		w.idle.Add(1)
 		w.wake.Wait()
+		w.idle.Add(-1)
 	}
 	if len(w.queue) == 0 || w.ended {
 		return "", false
