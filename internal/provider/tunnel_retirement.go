@@ -185,7 +185,7 @@ func stillCome(counted traffic.Report, idleFor time.Duration, nameOf func(addres
 	}
 	if counting := counted.Now.Sub(counted.Since); counting < idleFor {
 		needed = append(needed, fmt.Sprintf("who comes has been counted for %s only, since %s; idle_for is %s",
-			counting.Truncate(time.Second), counted.Since.UTC().Format(time.RFC3339), idleFor))
+			counting.Truncate(time.Second), counted.Since.UTC().Format(time.RFC3339), shortly(idleFor)))
 	}
 	return needed
 }

@@ -28,7 +28,7 @@ func TestStillCome(t *testing.T) {
 			"port 25: 192.0.2.7 (mail.example.net) came 1m30s ago, at 2026-11-30T11:58:30Z",
 			"port 25: 192.0.2.8 came 25h0m0s ago, at 2026-11-29T11:00:00Z",
 			"port 80: 2001:db8::7 came 24h0m0s ago, at 2026-11-29T12:00:00Z",
-			"who comes has been counted for 30h0m0s only, since 2026-11-29T06:00:00Z; idle_for is 31h0m0s",
+			"who comes has been counted for 30h0m0s only, since 2026-11-29T06:00:00Z; idle_for is 31h",
 		},
 	} {
 		if got := stillCome(counted, idleFor, nameOf); !slices.Equal(got, want) {
