@@ -285,17 +285,18 @@ func (c *talk) imap(ctx context.Context, r Request) error {
 		} else if err != nil {
 			return err
 		}
-		// As with STAT: a login alone may hide that the mail is out of reach.
-		said, err := c.imapCommand("c4", "STATUS INBOX (MESSAGES)", "STATUS INBOX")
+		// As with STAT: a login alone may hide that the mail is out of reach. Not STATUS: Dovecot
+		// answers that from an index, with no message, while another session fills it.
+		said, err := c.imapCommand("c4", "EXAMINE INBOX", "EXAMINE INBOX")
 		if err != nil {
 			return err
 		}
 		match := imapMessages.FindStringSubmatch(strings.Join(said, "\n"))
 		if match == nil {
-			return fmt.Errorf("STATUS INBOX: %q names no number of messages", said)
+			return fmt.Errorf("EXAMINE INBOX: %q names no number of messages", said)
 		}
 		if c.answer.Messages, err = strconv.Atoi(match[1]); err != nil {
-			return fmt.Errorf("STATUS INBOX: %w", err)
+			return fmt.Errorf("EXAMINE INBOX: %w", err)
 		}
 	}
 	c.leave(ctx, "c5 LOGOUT")
@@ -305,8 +306,8 @@ func (c *talk) imap(ctx context.Context, r Request) error {
 // errSaidNo is wrapped by the error of a command to which the server said NO or BAD.
 var errSaidNo = errors.New("the server said")
 
-// imapMessages is the number of messages in an untagged STATUS reply.
-var imapMessages = regexp.MustCompile(`(?im)^\* STATUS .*\(.*\bMESSAGES ([0-9]+)`)
+// imapMessages is the number of messages in an untagged EXISTS reply (RFC 9051, 7.4.1).
+var imapMessages = regexp.MustCompile(`(?im)^\* ([0-9]+) EXISTS`)
 
 // imapCommand sends a command and reads up to its tagged reply. It returns the untagged
 // ones before that.

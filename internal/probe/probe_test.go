@@ -93,7 +93,7 @@ func TestConversations(t *testing.T) {
 	}
 	imap := map[string]string{
 		"c2 CAPABILITY": "* CAPABILITY IMAP4rev1\r\nc2 OK done\r\n", `c3 LOGIN "anna" "secret"`: "* CAPABILITY IMAP4rev1\r\nc3 OK in\r\n",
-		`c3 LOGIN "anna" "wrong"`: "c3 NO [AUTHENTICATIONFAILED] no\r\n", "c4 STATUS INBOX": "* STATUS INBOX (MESSAGES 2)\r\nc4 OK done\r\n",
+		`c3 LOGIN "anna" "wrong"`: "c3 NO [AUTHENTICATIONFAILED] no\r\n", "c4 EXAMINE INBOX": "* 2 EXISTS\r\nc4 OK done\r\n",
 		`c3 LOGIN "a\"\\b" "x"`: "c3 OK in\r\n", "c5 LOGOUT": "* BYE\r\nc5 OK\r\n",
 	}
 	auth := func(mechanisms string) map[string]string {
@@ -132,13 +132,13 @@ func TestConversations(t *testing.T) {
 		"pop3 refuses":             {Request{Protocol: "pop3"}, "-ERR busy\r\n", pop3, "", "-ERR busy", `"-ERR busy"`},
 		"pop3 garbage":             {Request{Protocol: "pop3"}, "220 mail\r\n", pop3, "", "220 mail", "is no POP3 reply"},
 		"imap":                     {Request{Protocol: "imap"}, "* OK ready\r\n", imap, "c2 CAPABILITY|c5 LOGOUT", "* OK ready", ""},
-		"imap login":               {Request{Protocol: "imap", Username: "anna", Password: "secret"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "anna" "secret"|c4 STATUS INBOX (MESSAGES)|c5 LOGOUT`, "* OK", ""},
-		"imap odd name":            {Request{Protocol: "imap", Username: `a"\b`, Password: "x"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "a\"\\b" "x"|c4 STATUS INBOX (MESSAGES)|c5 LOGOUT`, "* OK", ""},
+		"imap login":               {Request{Protocol: "imap", Username: "anna", Password: "secret"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "anna" "secret"|c4 EXAMINE INBOX|c5 LOGOUT`, "* OK", ""},
+		"imap odd name":            {Request{Protocol: "imap", Username: `a"\b`, Password: "x"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "a\"\\b" "x"|c4 EXAMINE INBOX|c5 LOGOUT`, "* OK", ""},
 		"imap wrong password":      {Request{Protocol: "imap", Username: "anna", Password: "wrong"}, "* OK\r\n", imap, `c2 CAPABILITY|c3 LOGIN "anna" "wrong"`, "* OK", "AUTHENTICATIONFAILED"},
 		"imap hangs up":            {Request{Protocol: "imap"}, "* BYE overloaded\r\n", imap, "", "* BYE overloaded", "overloaded"},
 		"imap garbage":             {Request{Protocol: "imap"}, "+OK pop\r\n", imap, "", "+OK pop", "is no IMAP greeting"},
 		"imap endless line":        {Request{Protocol: "imap"}, "* OK " + strings.Repeat("x", maxLine), imap, "", "", "a line of more than"},
-		"imap without a number":    {Request{Protocol: "imap", Username: "anna", Password: "secret"}, "* OK\r\n", andElse(map[string]string{"c4": "c4 OK\r\n", "c3": "c3 OK\r\n", "c2": "c2 OK\r\n"}, ""), `c2 CAPABILITY|c3 LOGIN "anna" "secret"|c4 STATUS INBOX (MESSAGES)`, "* OK", "names no number of messages"},
+		"imap without a number":    {Request{Protocol: "imap", Username: "anna", Password: "secret"}, "* OK\r\n", andElse(map[string]string{"c4": "c4 OK\r\n", "c3": "c3 OK\r\n", "c2": "c2 OK\r\n"}, ""), `c2 CAPABILITY|c3 LOGIN "anna" "secret"|c4 EXAMINE INBOX`, "* OK", "names no number of messages"},
 		"submission login":         {Request{Protocol: "submission", Username: "anna", Password: "secret"}, "220 x\r\n", auth("CRAM-MD5 plain"), "EHLO [127.0.0.1]|AUTH PLAIN AGFubmEAc2VjcmV0|QUIT", "220 x", ""},
 		"submission wrong":         {Request{Protocol: "submission", Username: "anna", Password: "wrong"}, "220 x\r\n", auth("PLAIN"), "EHLO [127.0.0.1]|AUTH PLAIN AGFubmEAd3Jvbmc=", "220 x", `AUTH PLAIN …: the server said "535 5.7.8 no … …"`},
 		"submission login of old":  {Request{Protocol: "smtp", Username: "anna", Password: "secret"}, "220 x\r\n", auth("LOGIN"), "EHLO [127.0.0.1]|AUTH LOGIN|YW5uYQ==|c2VjcmV0|QUIT", "220 x", ""},
@@ -350,7 +350,7 @@ func TestMessages(t *testing.T) {
 	t.Parallel()
 	for protocol, replies := range map[string]map[string]string{
 		"pop3": {"USER": "+OK\r\n", "PASS": "+OK\r\n", "STAT": "+OK 17 4711\r\n", "QUIT": "+OK\r\n"},
-		"imap": {"c2": "c2 OK\r\n", "c3": "c3 OK\r\n", "c4": "* 3 EXISTS\r\n* STATUS \"INBOX\" (UNSEEN 1 MESSAGES 17)\r\nc4 OK\r\n", "c5": "c5 OK\r\n"},
+		"imap": {"c2": "c2 OK\r\n", "c3": "c3 OK\r\n", "c4": "* FLAGS (\\Seen)\r\n* 17 EXISTS\r\n* 3 RECENT\r\nc4 OK [READ-ONLY] done\r\n", "c5": "c5 OK\r\n"},
 	} {
 		greeting := map[string]string{"pop3": "+OK\r\n", "imap": "* OK\r\n"}[protocol]
 		answer, err := Ask(within(t, 10*time.Second), serve(t, script(new([]string), greeting, replies)), Request{Protocol: protocol, Username: "anna", Password: "secret"})

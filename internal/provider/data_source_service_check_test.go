@@ -140,11 +140,10 @@ func TestAccServiceCheckLogsIn(t *testing.T) {
 		t.Run(host.Name, func(t *testing.T) {
 			untouched(t, host)
 			t.Cleanup(func() { run(t, host, "userdel", "-r", "-f", "paula") })
-			// In cur: of what moves there from new, when the first of several who come at once opens
-			// the mailbox, another may see nothing.
+			// Nobody has opened the mailbox yet when all checks come at once.
 			run(t, host, "sh", "-c", `useradd -m -s /bin/bash paula && echo 'paula:paula-s3cret' | chpasswd
 				install -d -o paula -m 700 ~paula/mail ~paula/mail/cur ~paula/mail/new ~paula/mail/tmp
-				for n in 1 2 3; do printf 'Subject: %s\n\nHello.\n' $n >~paula/mail/cur/$n.lab:2,; done; chown paula ~paula/mail/cur/*`)
+				for n in 1 2 3; do printf 'Subject: %s\n\nHello.\n' $n >~paula/mail/new/$n.lab; done; chown paula ~paula/mail/new/*`)
 			right, wrong := filepath.Join(t.TempDir(), "right"), filepath.Join(t.TempDir(), "wrong")
 			if err := errors.Join(os.WriteFile(right, []byte("paula-s3cret\n"), 0o600), os.WriteFile(wrong, []byte("paula-wr0ng\n"), 0o600)); err != nil {
 				t.Fatal(err)
