@@ -231,7 +231,7 @@ func (w *two) talk(ctx context.Context, ahead time.Duration, readers int, cut fu
 	served := make(chan error, 1)
 	go func() {
 		served <- Serve(ctx, far, Served{
-			Paths: []string{w.source}, Names: sameOwners{}, Readers: readers, pieceBits: w.pieceBits,
+			Paths: []string{w.source}, Names: sameOwners{}, Bases: w.bases, Boot: w.options.Boot, Readers: readers, pieceBits: w.pieceBits,
 			clock: func() time.Time { return time.Now().Add(ahead) },
 		})
 		far.Close()

@@ -134,6 +134,9 @@ func (t *target) decide(at tree.Place) error {
 			return err
 		}
 		self = t.untried(at.Path, self)
+		if d.next.TargetMount, err = tree.MountOf(d.handle); err != nil {
+			return err
+		}
 		// Of a piece it is not noted yet: the others are still to be looked at.
 		if d.next.Target = self; at.Piece.Bits > 0 {
 			d.next.Target = d.base.Target

@@ -94,6 +94,8 @@ func (t *target) common(kind byte, r *wire.Reader) error {
 		switch p.Kind {
 		case "attributes":
 			t.report.find(Omitted, p.Path, p.Text)
+		case "lend":
+			t.report.find(Unmount, p.Path, p.Text)
 		default:
 			t.report.find(Unread, p.Path, p.Kind+": "+p.Text)
 		}

@@ -397,7 +397,7 @@ func (t *target) replace(at tree.Place, names map[string]*tree.Known) error {
 		return err
 	}
 	next.Reset(at.Path, at.Piece)
-	next.Source, next.Mount, next.Target = old.Source, old.Mount, old.Target
+	next.Source, next.Mount, next.Target, next.TargetMount = old.Source, old.Mount, old.Target, old.TargetMount
 	for i := range old.Len() {
 		if _, ok := names[string(old.Name(i))]; !ok {
 			next.Add(old.Name(i), *old.Entry(i))

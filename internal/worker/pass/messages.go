@@ -16,7 +16,7 @@ import (
 
 // version is that of the messages. Both ends are of one build, so that another
 // version is somebody else's program.
-const version = 3
+const version = 4
 
 // Kinds of frames from the target.
 const (
@@ -28,6 +28,7 @@ const (
 	askEnd                  // that was all
 	askRoot                 // what follows is of the talk about that root
 	askData                 // how much data is in files
+	askBrought              // what passes the other way have brought of a root
 )
 
 // Kinds of frames from the source.
@@ -42,7 +43,9 @@ const (
 	saysPacked  // content that is packed, see Compress
 	saysEnd
 	saysFailed // why it cannot go on, in words
-	saysData   // bytes of each file that was asked for
+	saysData    // bytes of each file that was asked for
+	saysBrought // a piece of a directory that passes the other way have brought
+	saysLent    // that was all of them
 )
 
 // maxExcludes is how many patterns a pass may have: each takes far more memory
@@ -59,6 +62,10 @@ type hello struct {
 	Compress Compress
 	// From the source.
 	Now int64 // its clock, in nanoseconds since 1970
+	// Of the base of passes the other way: its turn, 0 where there is none, and whether
+	// the last of them broke off. Seed is its own, too.
+	Turn   uint64
+	Broken bool
 }
 
 func (h *hello) append(b []byte) []byte {
@@ -70,7 +77,9 @@ func (h *hello) append(b []byte) []byte {
 		b = wire.AppendText(b, pattern)
 	}
 	b = append(b, byte(h.Compress))
-	return binary.AppendVarint(b, h.Now)
+	b = binary.AppendVarint(b, h.Now)
+	b = binary.AppendUvarint(b, h.Turn)
+	return wire.AppendFlag(b, h.Broken)
 }
 
 func (h *hello) read(r *wire.Reader) {
@@ -91,6 +100,7 @@ func (h *hello) read(r *wire.Reader) {
 		r.Fail("a way %d to compress", h.Compress)
 	}
 	h.Now = r.Int()
+	h.Turn, h.Broken = r.Uint(), r.Flag()
 }
 
 // known is a directory of the base: a hash of its path, and its digest.

@@ -51,6 +51,7 @@ type two struct {
 	names                 Namer            // of the old host
 	clock                 func() time.Time // of the old host; nil is the real one
 	pieceBits             func(entries, before int) int
+	bases                 []string // on the old host: what passes the other way have brought
 }
 
 func newTwo(t *testing.T) *two {
@@ -86,7 +87,7 @@ func (w *two) try(ctx context.Context) (*Report, error) {
 	near, far := net.Pipe()
 	served := make(chan error, 1)
 	go func() {
-		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: w.names, clock: w.clock, pieceBits: w.pieceBits})
+		served <- Serve(ctx, far, Served{Paths: []string{w.source}, Names: w.names, Bases: w.bases, Boot: w.options.Boot, clock: w.clock, pieceBits: w.pieceBits})
 		far.Close()
 	}()
 	report, err := run(ctx, near, w.options)

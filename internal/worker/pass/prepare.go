@@ -109,6 +109,9 @@ func (t *target) run() error {
 	if err := t.conn.say(askRoot, func(b []byte) []byte { return binary.AppendUvarint(b, root) }); err != nil {
 		return err
 	}
+	if err := t.base.TakeTurn(t.turn); err != nil {
+		return err
+	}
 	t.sweep()
 	t.report.begin("copying")
 	t.start()
@@ -206,30 +209,54 @@ var (
 	ErrSilent   = errors.New("the old host's worker did not answer")
 )
 
-// hello begins the talk, and tells what the target knows.
+// hello begins the talk. Where passes the other way know more of the two hosts than the
+// chain, it goes on from what they have brought.
 func (t *target) hello() error {
+	answer, err := t.greet()
+	if err != nil {
+		return err
+	}
+	t.turn = t.base.Turn + 1
+	if answer.Turn > t.base.Turn {
+		if answer.Broken {
+			return fmt.Errorf("%w: the last pass the other way broke off, so that parts of files may lie on the old host; "+
+				"it has to come to its end first", ErrRefused)
+		}
+		if err := t.inherit(answer.Seed); err != nil {
+			return err
+		}
+		t.turn = answer.Turn + 1
+		// The digests that the other end makes are of the other seed now.
+		if answer, err = t.greet(); err != nil {
+			return err
+		}
+	}
+	t.now = answer.Now
+	return nil
+}
+
+// greet says hello, and returns the answer.
+func (t *target) greet() (answer hello, err error) {
 	h := hello{Version: version, Root: uint64(t.options.Number), Seed: t.base.Seed, Excludes: t.options.Excludes, Compress: t.options.Compress}
 	if err := t.conn.say(askHello, h.append); err != nil {
-		return fmt.Errorf("%w: %w", ErrSilent, err)
+		return answer, fmt.Errorf("%w: %w", ErrSilent, err)
 	}
 	kind, r, err := t.conn.next()
 	switch {
 	case errors.Is(err, wire.ErrMalformed):
-		return fmt.Errorf("%w: %w", ErrGreeting, err)
+		return answer, fmt.Errorf("%w: %w", ErrGreeting, err)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrSilent, err)
+		return answer, fmt.Errorf("%w: %w", ErrSilent, err)
 	}
 	if kind == saysFailed {
-		return failed(r)
+		return answer, failed(r)
 	}
-	var answer hello
 	answer.read(r)
 	if kind != saysHello || r.Done() != nil {
-		return fmt.Errorf("%w: %w", ErrGreeting, errors.Join(errUnexpected, r.Err()))
+		return answer, fmt.Errorf("%w: %w", ErrGreeting, errors.Join(errUnexpected, r.Err()))
 	}
 	if answer.Version != version {
-		return fmt.Errorf("the old host's worker speaks version %d, this one %d", answer.Version, version)
+		return answer, fmt.Errorf("the old host's worker speaks version %d, this one %d", answer.Version, version)
 	}
-	t.now = answer.Now
-	return nil
+	return answer, nil
 }

@@ -141,6 +141,7 @@ type target struct {
 
 	baseMu sync.Mutex
 	base   *tree.Base
+	turn   uint64 // of this pass, when it changes something
 
 	// What the source says.
 	listed    map[tree.Place][]byte   // listings that differ from the base, as they came

@@ -30,6 +30,10 @@ type Served struct {
 	// Paths are the directories, absolute. A pass asks for one by its place here.
 	Paths []string
 	Names Namer
+	// Bases are the files of what passes the other way have brought to the Paths, in the
+	// same order, and Boot the start of this host. A file need not exist.
+	Bases []string
+	Boot  string
 	// Readers is how many files are read at a time; 0 is twice the processors.
 	Readers int
 
@@ -52,6 +56,7 @@ type source struct {
 	conn     *conn
 	packer   *packer
 	root     *tree.Root
+	base     *tree.Base // of passes the other way; nil where there is none
 	filter   *filter.Filter
 	seed     uint64
 	known    map[tree.Digest]place
@@ -104,7 +109,16 @@ func (s *source) stop() {
 		close(s.requests)
 		s.reading.Wait()
 	}
-	s.root.Close()
+	s.close()
+}
+
+func (s *source) close() {
+	if s.base != nil {
+		_ = s.base.Close() // it was only read
+	}
+	if s.root != nil {
+		s.root.Close()
+	}
 }
 
 // greet opens the root for which a hello asks, and answers.
@@ -121,6 +135,9 @@ func (s *source) greet(h *hello) (err error) {
 		clock = time.Now
 	}
 	answer := hello{Version: version, Now: clock().UnixNano()}
+	if err := s.openBase(h, &answer); err != nil {
+		return err
+	}
 	return s.conn.say(saysHello, answer.append)
 }
 
@@ -134,6 +151,8 @@ func (s *source) message(kind byte, r *wire.Reader) error {
 			copy(k.digest[:], r.Raw(len(k.digest)))
 			s.known[k.path] = place{uint32(len(s.known)), k.digest}
 		}
+	case askBrought:
+		return s.lend()
 	case askList:
 		return s.list()
 	case askData:

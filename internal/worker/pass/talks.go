@@ -132,9 +132,7 @@ func (t *talks) hello(r *wire.Reader) error {
 		owners:     owners{namer: t.served.Names, told: map[owner]bool{}},
 	}
 	if err := s.greet(&h); err != nil {
-		if s.root != nil {
-			s.root.Close()
-		}
+		s.close()
 		return err
 	}
 	t.byRoot[h.Root], t.root, t.current = s, h.Root, s

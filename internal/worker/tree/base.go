@@ -35,6 +35,13 @@ import (
 type Base struct {
 	// Seed is that of all digests of the chain, a secret.
 	Seed uint64
+	// Turn counts the passes that have used the base, those the other way included:
+	// of the bases of a chain and of the one the other way that with the higher turn is
+	// right. See Swap.
+	Turn uint64
+	// BrokeOff says that the last pass that has changed something did not come to its
+	// end: parts of files may lie on the target.
+	BrokeOff bool
 	// Tokens are of this pass and of earlier ones that broke off: the names of
 	// what a pass puts beside files for a moment begin with its token.
 	Tokens []string
@@ -87,6 +94,7 @@ const (
 	recordIntent            // what is about to be brought
 	recordGone              // a directory is not known any more
 	recordSynced            // all before is on the target's disk
+	recordTurn              // Turn
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -304,7 +312,9 @@ func (s *scan) record(kind byte, content []byte) error {
 		}
 	case recordSynced:
 		s.pending = nil
-		b.Tokens = nil
+		b.Tokens, b.BrokeOff = nil, false
+	case recordTurn:
+		b.Turn, b.BrokeOff = r.Uint(), true
 	}
 	return r.Done()
 }

@@ -146,7 +146,7 @@ func (b *Base) repartition(path string, p *place, bits uint8) error {
 				return err
 			}
 			// A pass that broke off may have noted others than the first alone.
-			if all.Mount = d.Mount; piece.number == 0 {
+			if all.Mount, all.TargetMount = d.Mount, d.TargetMount; piece.number == 0 {
 				all.Source = d.Source
 			}
 			for i := range d.entries {
@@ -370,7 +370,7 @@ func (b *Base) Synced() error {
 	if err := b.out.Flush(); err != nil {
 		return err
 	}
-	b.Tokens = b.Tokens[len(b.Tokens)-1:]
+	b.Tokens, b.BrokeOff = b.Tokens[len(b.Tokens)-1:], false
 	for _, p := range b.dirs {
 		p.unsure = false
 	}
@@ -386,7 +386,7 @@ func (b *Base) rewrite() error {
 	if err != nil {
 		return err
 	}
-	next := &Base{Seed: b.Seed, path: b.path, file: file, dirs: map[string]*place{}, boot: b.boot, out: bufio.NewWriterSize(file, bufferSize)}
+	next := &Base{Seed: b.Seed, Turn: b.Turn, path: b.path, file: file, dirs: map[string]*place{}, boot: b.boot, out: bufio.NewWriterSize(file, bufferSize)}
 	if err := b.copyTo(next); err != nil {
 		file.Close()
 		_ = os.Remove(b.path + ".new")
@@ -408,6 +408,9 @@ func (b *Base) copyTo(next *Base) error {
 	next.size = int64(len(magic))
 	next.record = next.appendBegin(nil, b.Token())
 	if err := next.write(recordBegin); err != nil {
+		return err
+	}
+	if err := next.TakeTurn(b.Turn); err != nil {
 		return err
 	}
 	// In the order of the old file: one pass over it, and what belongs together

@@ -24,6 +24,8 @@ type Brought struct {
 	// Target is the directory itself on the new host; the zero Stat where it is
 	// not known, so that its names have to be looked at.
 	Target Stat
+	// TargetMount is the directory's file system there.
+	TargetMount Mount
 
 	names   []byte
 	entries []known
@@ -140,6 +142,7 @@ func (d *Brought) append(b []byte) []byte {
 	b = d.Source.Append(b, &Stat{})
 	b = d.Mount.append(b)
 	b = d.Target.Append(b, &Stat{})
+	b = d.TargetMount.append(b)
 	b = binary.AppendUvarint(b, uint64(len(d.entries)))
 	previous := &known{}
 	for i := range d.entries {
@@ -178,6 +181,7 @@ func (d *Brought) readHead(r *wire.Reader) {
 	d.Source.Read(r, &Stat{})
 	d.Mount.read(r)
 	d.Target.Read(r, &Stat{})
+	d.TargetMount.read(r)
 }
 
 func (d *Brought) read(r *wire.Reader) {

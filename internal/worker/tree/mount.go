@@ -18,8 +18,8 @@ type Mount struct {
 	ID   uint64
 }
 
-// mountOf returns the file system of an open file.
-func mountOf(fd int) (Mount, error) {
+// MountOf returns the file system of an open file.
+func MountOf(fd int) (Mount, error) {
 	var s unix.Statfs_t
 	_, err := retry(func() (int, error) { return 0, unix.Fstatfs(fd, &s) })
 	if err != nil {

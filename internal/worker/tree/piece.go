@@ -128,7 +128,7 @@ func (l *Listing) arrange(piece Piece, seed uint64) (ends []int) {
 // says how many there are.
 func (d *Brought) Split(n int, seed uint64) []*Brought {
 	piece := func(number uint32) *Brought {
-		return &Brought{Path: d.Path, Source: d.Source, Mount: d.Mount, Target: d.Target, Piece: Piece{uint8(n), number}, names: d.names}
+		return &Brought{Path: d.Path, Source: d.Source, Mount: d.Mount, Target: d.Target, TargetMount: d.TargetMount, Piece: Piece{uint8(n), number}, names: d.names}
 	}
 	pieces := map[uint32]*Brought{0: piece(0)}
 	for i := range d.entries {

@@ -55,7 +55,7 @@ func (m *mounts) of(fd int, dev uint64) (Mount, error) {
 	if mount, ok := m.known[dev]; ok {
 		return mount, nil
 	}
-	mount, err := mountOf(fd)
+	mount, err := MountOf(fd)
 	if err != nil {
 		return Mount{}, err
 	}
