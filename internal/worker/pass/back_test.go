@@ -158,6 +158,50 @@ func TestBackIsRefusedAfterAPassThatBrokeOff(t *testing.T) {
 	w.mustBeSame()
 }
 
+// Where something is not mounted on the new host any more, nothing is gone.
+func TestBackIsRefusedWhereSomethingIsNotMounted(t *testing.T) {
+	if !withOwnMounts(t) {
+		return
+	}
+	w := newTwo(t)
+	w.sh(mailbox + `; mkdir ../target/anna`)
+	volume := filepath.Join(w.target, "anna")
+	mount(t, volume)
+	nothingOdd(t, w.pass())
+	w.mustBeSame()
+	back := w.back()
+	mount(t, volume) // another one over it
+	_, err := back.try(t.Context())
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "mounted") || !strings.Contains(err.Error(), "anna") {
+		t.Errorf("the pass back ends with %v", err)
+	}
+	unmount(t, volume)
+	nothingOdd(t, back.pass())
+	w.mustBeSame()
+}
+
+// A preview of the way back changes nothing, not even the base.
+func TestBackPreview(t *testing.T) {
+	w := newTwo(t)
+	w.sh(mailbox)
+	w.pass()
+	back := w.back()
+	w.sh(`echo new >target/anna/new; rm target/bert/gone`)
+	before, base := list(t, w.source, nil), list(t, w.state, nil)
+	preview := *back
+	preview.options.Preview = true
+	report := preview.pass()
+	if report.Times(Created) != 1 || report.Times(Deleted) != 1 {
+		t.Errorf("the preview reports %s", tell(report))
+	}
+	for _, difference := range append(unchanged(before, list(t, w.source, nil), true), unchanged(base, list(t, w.state, nil), true)...) {
+		t.Error(difference)
+	}
+	if report := back.pass(); report.Times(Created) != 1 || report.Times(Deleted) != 1 {
+		t.Errorf("the pass reports %s", tell(report))
+	}
+}
+
 // TestBackChains goes to and fro, at random: what is live changes, and passes bring that
 // to the other host, some of which break off. Neither host has anything of its own, so
 // that both are the same after each pass that has come to its end, and it says nothing.

@@ -302,7 +302,13 @@ func (t *target) linkTo(leader, n *linkName) error {
 		return stagedErr
 	}
 	name := t.staging.next()
-	if err := t.change.link(from, leader.name, staged, name); err != nil {
+	err = t.change.link(from, leader.name, staged, name)
+	if errors.Is(err, unix.EXDEV) {
+		// Something else is mounted in the target: beside its place then.
+		staged, name = to, "."+t.base.Token()+"."+name
+		err = t.change.link(from, leader.name, staged, name)
+	}
+	if err != nil {
 		return err
 	}
 	// The name may have been given to something else in between.

@@ -42,7 +42,7 @@ const (
 	saysContent // content
 	saysPacked  // content that is packed, see Compress
 	saysEnd
-	saysFailed // why it cannot go on, in words
+	saysFailed  // why it cannot go on, in words
 	saysData    // bytes of each file that was asked for
 	saysBrought // a piece of a directory that passes the other way have brought
 	saysLent    // that was all of them

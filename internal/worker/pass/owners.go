@@ -186,6 +186,7 @@ func (t *target) resolve() error {
 		return nil
 	}
 	refused, first := 0, ""
+	leave := leaving{}
 	var l tree.Listing
 	for at := range t.listed {
 		if err := t.loadListing(at, &l); err != nil {
@@ -204,6 +205,7 @@ func (t *target) resolve() error {
 				first = said
 			}
 			refused++
+			leave[path] = true
 		}
 		if at.Piece.Number == 0 {
 			look(at.Path, &l.Self)
@@ -215,8 +217,50 @@ func (t *target) resolve() error {
 		}
 	}
 	t.report.Strangers = t.owners.strangers()
-	if refused > 0 && t.options.Strangers != Warn {
+	switch {
+	case refused == 0 || t.options.Strangers == Warn:
+		return nil
+	case t.options.Strangers == Leave:
+		return t.leave(leave)
+	default:
 		return fmt.Errorf("%w: %d entries belong to users or groups whom the new host does not know; the first is %s", ErrRefused, refused, first)
+	}
+}
+
+// leaving are paths that are not copied.
+type leaving map[string]bool
+
+// above says whether one of them is the path, or is above it.
+func (l leaving) above(path string) bool {
+	for !l[path] {
+		if path == "" {
+			return false
+		}
+		path, _ = tree.Split(path)
+	}
+	return true
+}
+
+// leave makes paths, and what is below them, what the old host could not read: they are
+// not copied, and what there is of them on the new host stays.
+func (t *target) leave(left leaving) error {
+	if left[""] {
+		return fmt.Errorf("%w: the directory itself belongs to a user or group whom the new host does not know", ErrRefused)
+	}
+	var l tree.Listing
+	for at := range t.listed {
+		if left.above(at.Path) {
+			delete(t.listed, at)
+			delete(t.pieces, at.Path)
+			delete(t.seen, at.Path)
+			continue
+		}
+		if err := t.loadListing(at, &l); err != nil {
+			return err
+		}
+		if l.Leave(func(name []byte) bool { return left[tree.Join(at.Path, name)] }) {
+			t.listed[at] = l.Append(nil)
+		}
 	}
 	return nil
 }

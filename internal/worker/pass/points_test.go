@@ -366,6 +366,27 @@ func TestNumbersWithoutAName(t *testing.T) {
 	w.mustBeSame()
 }
 
+// What belongs to whom the new host does not know can be left: it is not copied, and what
+// is there of it stays.
+func TestStrangersAreLeft(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	w := newTwo(t)
+	w.names, w.options.Owners, w.options.Strangers = nameless{}, strangers{}, Leave
+	w.sh(`mkdir -p source/theirs/deep source/ours; echo 1 >source/theirs/deep/file; echo 2 >source/ours/file; echo 3 >source/ours/chowned; ln source/ours/file source/ours/hard`)
+	w.pass()
+	w.mustBeSame()
+	w.sh(`cd source; echo 11 >theirs/deep/file; echo new >theirs/new; chown 4001 theirs ours/chowned; echo 33 >ours/chowned; echo 4 >ours/theirs; chown 4001 ours/theirs; echo 22 >ours/file`)
+	report := w.pass()
+	expect(t, report, map[Finding]int64{Stranger: 3})
+	w.sh(`cd target; test "$(cat theirs/deep/file ours/chowned ours/hard)" = "$(printf '1\n3\n22')"; test ! -e theirs/new; test ! -e ours/theirs`)
+	// Whose they are may be mended.
+	w.sh(`cd source; chown 0 theirs ours/chowned ours/theirs`)
+	expect(t, w.pass(), nil)
+	w.mustBeSame()
+}
+
 // Nothing of the new host's own is taken for a leftover of ours, and leftovers of a
 // pass that was killed go.
 func TestLeftovers(t *testing.T) {

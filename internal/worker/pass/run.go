@@ -56,6 +56,7 @@ const (
 	Refuse Strangers = "fail"   // nothing at all is copied
 	Warn   Strangers = "warn"   // they keep their number, and it is said
 	Ignore Strangers = "ignore" // they keep their number
+	Leave  Strangers = "leave"  // they are not copied, nor what is in a directory of theirs, and it is said
 )
 
 // Options are what a pass is asked to do.

@@ -80,6 +80,20 @@ func (l *Listing) Find(name []byte) (int, bool) {
 	})
 }
 
+// Leave makes entries what could not be looked at, and says whether there are any.
+func (l *Listing) Leave(left func(name []byte) bool) bool {
+	before := len(l.Unread)
+	l.entries = slices.DeleteFunc(l.entries, func(e entry) bool {
+		name := l.names[e.at : e.at+uint32(e.length)]
+		if !left(name) {
+			return false
+		}
+		l.Unread = append(l.Unread, Unread{string(name), errUnsaid})
+		return true
+	})
+	return len(l.Unread) > before
+}
+
 // reset makes l an empty listing that keeps its memory.
 func (l *Listing) reset(path string) {
 	*l = Listing{Path: path, names: l.names[:0], entries: l.entries[:0]}
