@@ -52,6 +52,9 @@ type syncPassModel struct {
 	FromAddress    types.String   `tfsdk:"from_address"`
 	FromPort       types.Int64    `tfsdk:"from_port"`
 	SeenAs         types.List     `tfsdk:"seen_as"`
+	OnDestroy      types.String   `tfsdk:"on_destroy"`
+	ToAddress      types.String   `tfsdk:"to_address"`
+	ToPort         types.Int64    `tfsdk:"to_port"`
 	Timeouts       timeouts.Value `tfsdk:"timeouts"`
 
 	Started          types.String  `tfsdk:"started"`
@@ -215,6 +218,9 @@ func syncPassSchema(ctx context.Context) schema.Schema {
 			Optional: true, ElementType: types.StringType,
 			MarkdownDescription: "Further addresses under which the old host may see the new one, where it is behind NAT. The key of the pass is let in from the new host's addresses and these.",
 		},
+		"on_destroy": onDestroyOfSyncPass(),
+		"to_address": toAddressOfSyncPass(),
+		"to_port":    toPortOfSyncPass(),
 		"id": schema.StringAttribute{
 			Computed:            true,
 			MarkdownDescription: "Name of the pass, random.",
@@ -301,6 +307,8 @@ func (m *syncPassModel) pass() syncpass.Pass {
 		FromAddress:    m.FromAddress.ValueString(),
 		FromPort:       int(m.FromPort.ValueInt64()),
 		SeenAs:         stringsOf(m.SeenAs),
+		ToAddress:      m.ToAddress.ValueString(),
+		ToPort:         int(m.ToPort.ValueInt64()),
 	}
 	targets := m.targets()
 	for _, source := range stringsOf(m.Paths) {
@@ -331,7 +339,7 @@ func validateSyncPass(_ context.Context, m *syncPassModel, diags *diag.Diagnosti
 			diags.AddAttributeError(path.Root("seen_as").AtListIndex(i), "Not an address", fmt.Sprintf("%q is no IP address.", address))
 		}
 	}
-	if !whollyKnown(m.Paths) || m.Targets.IsUnknown() || !whollyKnown(m.Excludes) || !whollyKnown(m.SeenAs) || !known(m.FromAddress) || diags.HasError() {
+	if !whollyKnown(m.Paths) || m.Targets.IsUnknown() || !whollyKnown(m.Excludes) || !whollyKnown(m.SeenAs) || !known(m.FromAddress, m.ToAddress) || diags.HasError() {
 		return
 	}
 	listed := map[string]bool{}
@@ -473,6 +481,9 @@ func deleteSyncPass(ctx context.Context, r *request[syncPassModel], state *syncP
 	from, err := r.unlessRetired(state.From)
 	if err != nil {
 		return at(path.Root("from"), err)
+	}
+	if err := bringBack(ctx, r, state, from, to); err != nil {
+		return err
 	}
 	// Of one that did not end well, what it has brought is for the next to know; where
 	// the old host is retired, there is none.

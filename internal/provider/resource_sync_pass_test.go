@@ -39,6 +39,8 @@ func TestSyncPassRefusesBadInput(t *testing.T) {
 		"seen as a name":     {"paths = [\"/home\"]\nseen_as = [\"*\"]", `"\*" is no IP address`},
 		"port":               {"paths = [\"/home\"]\nfrom_port = 70000", `between 1\s+and 65535`},
 		"same host":          {"paths = [\"/home\"]\nto = \"old\"", `a pass leads from one\s+host to another`},
+		"on destroy":         {"paths = [\"/home\"]\non_destroy = \"restore\"", `one of`},
+		"back to options":    {"paths = [\"/home\"]\nto_address = \"-oProxyCommand=reboot\"", `neither a host name nor an IP address`},
 		"unknown host":       {"paths = [\"/home\"]\nto = \"nwe\"", `(?s)no host "nwe";.*"new", "old"`},
 	} {
 		t.Run(name, func(t *testing.T) {

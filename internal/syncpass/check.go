@@ -18,7 +18,7 @@ func (p Pass) check(from, to host.Host, s survey) error {
 		problem("host %q has no %s; install the SSH client there: %s", to.Name(), program, installHint(s.new.OS))
 	}
 	if s.old.Login == nil {
-		problem("%s", noLogin(from.Name(), s))
+		problem("%s", noLogin(from.Name(), to.Name(), s))
 	}
 	return errors.Join(append(problems, p.checkPaths(from, to, s)...)...)
 }
@@ -58,13 +58,13 @@ func (p Pass) checkPaths(from, to host.Host, s survey) (problems []error) {
 	return problems
 }
 
-func noLogin(name string, s survey) string {
+func noLogin(name, reader string, s survey) string {
 	permit := s.old.PermitRootLogin
-	return fmt.Sprintf("the new host cannot read host %q as root: %s asks the login %q for a password, which a key of a pass has none for, "+
+	return fmt.Sprintf("host %q cannot read host %q as root: %s asks the login %q for a password, which a key of a pass has none for, "+
 		"and sshd does not let root in (PermitRootLogin is %s). Either let %s run this one command without a password, "+
 		"by a line in /etc/sudoers.d such as\n  %s ALL=(root) NOPASSWD: ALL\n"+
 		"or set \"PermitRootLogin forced-commands-only\" in its sshd_config, which lets root in for such keys alone",
-		name, s.from.Become, s.from.User, permit, s.from.User, s.from.User)
+		reader, name, s.from.Become, s.from.User, permit, s.from.User, s.from.User)
 }
 
 // installHint is the command that installs the SSH client, by the ID and ID_LIKE of

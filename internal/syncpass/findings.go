@@ -94,15 +94,15 @@ func (f *findings) path(r *PathResult) {
 			f.warn("%s of %s on host %q had another content than a pass brought, although nobody has written %s: copied again. Look after the disk of host %[3]q (%[5]s)",
 				entries(n), target, to, verb(n, "it", "them"), examples(found))
 		case "conflict":
-			f.warn("%s of %s on host %q %s the new host's own, and the old host has another: %s (%s)",
-				entries(n), target, to, verb(n, "was", "were"), f.becameOf(), examples(found))
+			f.warn("%s of %s on host %q %s its own, and host %q has another: %s (%s)",
+				entries(n), target, to, verb(n, "was", "were"), from, f.becameOf(), examples(found))
 		case "refused":
-			f.fail("%s of %s on host %q %s the new host's own, and host %q has another. on_conflict is \"fail\", so they were left. "+
+			f.fail("%s of %s on host %q %s its own, and host %q has another. on_conflict is \"fail\", so they were left. "+
 				"Move them away, or set on_conflict to \"replace\". They are:%s", entries(n), target, to, verb(n, "is", "are"), from, listed(target, found))
 		case "left":
 			if p.Verify == "metadata" || p.Verify == "checksum" {
 				f.fail("the pass is done, but %s on host %q %s not as on host %q: %s changed there since a pass brought %s, and %s left. "+
-					"Where the old host's is wanted, remove it on host %[2]q and apply again: it is copied anew. They are:%[8]s",
+					"Where that of host %[4]q is wanted, remove it on host %[2]q and apply again: it is copied anew. They are:%[8]s",
 					entries(n), to, verb(n, "is", "are"), from, verb(n, "it was", "they were"), verb(n, "it", "them"), verb(n, "was", "were"), listed(target, found))
 				continue
 			}
@@ -156,16 +156,16 @@ func (f *findings) path(r *PathResult) {
 	}
 	if p.Final && r.Whole && p.Verify != "metadata" && p.Verify != "checksum" {
 		f.warn("no earlier pass over the same paths and targets has brought %s, so nothing was deleted: "+
-			"what another pass has brought and the old host no longer has is still on the new one", source)
+			"what another pass has brought and host %q no longer has is still on host %q", source, from, to)
 	}
 }
 
-// becameOf is what became of the new host's own.
+// becameOf is what became of the target host's own.
 func (f *findings) becameOf() string {
 	if or(f.w.pass.Delete, "trash") == "trash" {
-		return "the old host's was copied, and the new host's own is in the trash"
+		return fmt.Sprintf("that of host %q was copied, and the other is in the trash", f.w.fromName())
 	}
-	return "the old host's was copied over it"
+	return fmt.Sprintf("that of host %q was copied over it", f.w.fromName())
 }
 
 func (p Pass) failsOnVanished() bool {
@@ -233,9 +233,12 @@ func (f *findings) strangers(roots []order.RootOutcome) {
 	if len(refused) > 0 {
 		said := fmt.Sprintf("host %q does not know these owners of files in the paths: %s. Their files would be given to whoever has their numbers there",
 			to, names(refused))
-		if f.w.pass.UnknownOwners == "warn" {
+		switch f.w.pass.UnknownOwners {
+		case "warn":
 			f.warn("%s", said)
-		} else {
+		case leaveUnknown:
+			f.warn("host %q does not know these owners of files in the paths: %s. Their files stay on host %q", to, names(refused), from)
+		default:
 			f.fail("%s. Nothing was copied. Create them on %q first, by a cutover_host_user for example, or give the files to somebody else on host %q", said, to, from)
 		}
 	}
@@ -288,11 +291,11 @@ func (f *findings) lacks(r *PathResult, lacks []order.Lack) {
 	}
 }
 
-// had says which entries of the old host have it.
+// had says which entries have it.
 func had(l order.Lack) string {
 	switch {
 	case l.Count == 0 || len(l.Examples) == 0:
-		return "which entries of the old host may have"
+		return "which entries may have"
 	case l.Count == 1:
 		return "which " + l.Examples[0] + " has"
 	}

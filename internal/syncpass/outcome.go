@@ -121,6 +121,11 @@ func (w *witness) result(o *order.Outcome) Result {
 		}
 		path := p.Paths[i]
 		path.Target = path.target()
+		for _, found := range r.Found {
+			for i := range found.Paths {
+				found.Paths[i].Text = w.named(found.Paths[i].Text)
+			}
+		}
 		did, found := func(what string) int64 { return r.Did[what].Count }, func(kind string) int64 { return r.Found[kind].Count }
 		f := Figures{
 			Regular: int64(r.Regular), Directories: int64(r.Directories), Links: int64(r.Links), Special: int64(r.Special), Bytes: int64(r.Bytes),
@@ -170,7 +175,7 @@ func (w *witness) outcome(there order.Job) (Result, error) {
 // ended is why a pass could not go on to its end, or nil.
 func (w *witness) ended(o *order.Outcome) error {
 	from, to := w.fromName(), w.toName()
-	why := strings.TrimSpace(o.Error)
+	why := w.named(strings.TrimSpace(o.Error))
 	switch {
 	case why == "":
 		return nil
@@ -192,6 +197,11 @@ func (w *witness) ended(o *order.Outcome) error {
 		from, to, strings.TrimSuffix(why, "."), w.seeLog())
 }
 
+// named is a text of a worker with the hosts' names: it does not know them.
+func (w *witness) named(text string) string {
+	return strings.NewReplacer("the source host", fmt.Sprintf("host %q", w.fromName()), "the target host", fmt.Sprintf("host %q", w.toName())).Replace(text)
+}
+
 func (w *witness) seeLog() string {
 	return fmt.Sprintf("The log is %s on host %q", order.LogPath(w.pass.ID), w.toName())
 }
@@ -209,9 +219,9 @@ func (w *witness) unreachable(o *order.Outcome) error {
 		why = fmt.Sprintf("another machine answers there than the one that the provider knows as %q: its host key differs. "+
 			"Set from_address to the address of %[1]q as %[2]q sees it", from, to)
 	case strings.Contains(said, "Permission denied"):
-		why = fmt.Sprintf("its sshd does not take the key of the pass for %q. It is let in from %s only: if the old host sees the new one under another address (NAT), "+
+		why = fmt.Sprintf("its sshd does not take the key of the pass for %q. It is let in from %s only: if it sees host %q under another address (NAT), "+
 			"add that to seen_as. Else look whether AllowUsers, AllowGroups, PermitRootLogin or PubkeyAuthentication keep it out, and what its auth log says",
-			login, strings.Join(w.pass.clientAddresses(w.survey), ", "))
+			login, strings.Join(w.pass.clientAddresses(w.survey), ", "), to)
 	case strings.Contains(said, "cutover-worker:"):
 		why = fmt.Sprintf("the login as %q works, but what the key may run there failed", login)
 	case relay != nil:

@@ -59,7 +59,7 @@ type Pass struct {
 	Vanished string
 	// UnknownOwners is what happens when files that are to be copied belong to
 	// users or groups that the new host does not know: "fail" (also ""), "warn",
-	// or "ignore".
+	// "ignore", or "leave", which does not copy them.
 	UnknownOwners string
 
 	// Verify is what is compared when everything is copied: one of Verifications; ""
@@ -75,8 +75,15 @@ type Pass struct {
 	FromPort    int      // port of its sshd, seen from there; 0 is the provider's own
 	SeenAs      []string // further addresses under which the old host may see the new: behind NAT, say
 
+	// ToAddress and ToPort are where the old host reaches the new one's sshd, for a pass
+	// that brings back; "" and 0 are the provider's own.
+	ToAddress string
+	ToPort    int
+
 	// preview changes nothing: the pass says what it would do.
 	preview bool
+	// bringsBack: see Back.
+	bringsBack bool
 }
 
 // Path is a directory of the old host and where its content goes on the new.
@@ -131,11 +138,15 @@ func (p Pass) Validate() error {
 	if p.Route != "" && p.Route != "direct" && p.Route != Operator {
 		return fmt.Errorf("the route %q is neither direct nor operator", p.Route)
 	}
-	if p.FromPort < 0 || p.FromPort > 65535 {
-		return fmt.Errorf("%d is no TCP port", p.FromPort)
+	for _, port := range []int{p.FromPort, p.ToPort} {
+		if port < 0 || port > 65535 {
+			return fmt.Errorf("%d is no TCP port", port)
+		}
 	}
-	if p.FromAddress != "" && !addressForm.MatchString(p.FromAddress) {
-		return fmt.Errorf("%q is neither a host name nor an IP address", p.FromAddress)
+	for _, address := range []string{p.FromAddress, p.ToAddress} {
+		if address != "" && !addressForm.MatchString(address) {
+			return fmt.Errorf("%q is neither a host name nor an IP address", address)
+		}
 	}
 	for _, address := range p.SeenAs {
 		if _, err := netip.ParseAddr(address); err != nil {

@@ -32,6 +32,10 @@ func (p Pass) plan(ctx context.Context, s survey) (plan, error) {
 	sshd := opensshVersion(s.from.ServerVersion)
 	// A preview reads what the chain has brought; its key and its job are its own.
 	own, named := chain, job(chain)
+	lends, backOf := p.back().chain(endpoint(s.to), endpoint(s.from)), ""
+	if p.bringsBack {
+		backOf = lends
+	}
 	if p.preview {
 		own = randomChain()
 		named = "preview-" + own
@@ -39,7 +43,7 @@ func (p Pass) plan(ctx context.Context, s survey) (plan, error) {
 	comment := "cutover-pass-" + own
 	addresses := p.clientAddresses(s)
 	if len(addresses) == 0 {
-		return plan{}, errors.New("the new host has no address under which the old one could see it; name one in seen_as")
+		return plan{}, errors.New("the host that copies has no address under which the other could see it; name one in seen_as")
 	}
 	known, err := knownHosts(comment, s)
 	if err != nil {
@@ -52,12 +56,13 @@ func (p Pass) plan(ctx context.Context, s survey) (plan, error) {
 	l := plan{
 		prepare: order.Prepare{
 			Job: named, Token: p.token(), Chain: chain, ID: p.ID,
-			RSA: !sshd.atLeast(6, 5), Comment: comment, SSHConfig: config, KnownHosts: known, OldHost: oldAlias,
+			BackOf: backOf, RSA: !sshd.atLeast(6, 5), Comment: comment, SSHConfig: config, KnownHosts: known, OldHost: oldAlias,
 			Pass: p.order(),
 		},
 		admit: order.Admit{
 			Chain: own, ID: p.ID, Login: *s.old.Login, From: addresses,
 			Restrict: sshd.atLeast(7, 2), Expire: sshd.atLeast(7, 7), Passing: p.preview,
+			Lends: lends, BackOf: backOf,
 		},
 	}
 	l.admit.Seconds = int64(longest / time.Second)
@@ -135,7 +140,7 @@ func knownHosts(alias string, s survey) (string, error) {
 		b.WriteString(alias + " " + fields[0] + " " + fields[1] + "\n")
 	}
 	if b.Len() == 0 {
-		return "", errors.New("no host key of the old host is known, so the new one could not tell it from another machine")
+		return "", errors.New("no host key of the host to copy from is known, so the other could not tell it from another machine")
 	}
 	return b.String(), nil
 }
@@ -160,7 +165,7 @@ func (p Pass) called(s survey) (address string, port int) {
 func (p Pass) sshConfig(comment string, s survey, sshd version) (string, error) {
 	address, port := p.called(s)
 	if !addressForm.MatchString(address) {
-		return "", fmt.Errorf("the old host's address %q is neither a host name nor an IP address; set from_address", address)
+		return "", fmt.Errorf("the address %q to copy from is neither a host name nor an IP address; set from_address", address)
 	}
 	if strings.ContainsAny(s.old.Login.User, "\"\\ \t\r\n%$") {
 		return "", fmt.Errorf("the login %q contains characters that ssh_config gives a meaning of their own", s.old.Login.User)

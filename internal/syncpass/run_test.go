@@ -90,7 +90,7 @@ func TestRun(t *testing.T) {
 		}
 		got.Seconds = 0
 		want := order.Admit{Chain: chain, ID: "ab12", Login: *oldAnswer.Login, From: []string{"192.0.2.2", "2001:db8::2"},
-			Restrict: true, Expire: true, Public: public, Paths: []string{"/home", "/var/mail"}}
+			Restrict: true, Expire: true, Public: public, Paths: []string{"/home", "/var/mail"}, Lends: "a011b4f31b1c"}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("the key is let in by\n%+v, want\n%+v", got, want)
 		}

@@ -8,6 +8,7 @@
 //	chains/CHAIN/N.base    on the new host: what was brought to path N, see the package tree
 //	chains/CHAIN/targets   likewise: where to, a list in JSON
 //	chains/CHAIN/pace      likewise: how quick the passes were
+//	chains/CHAIN/back-of   on both: the chain from whose target the passes bring back; it goes with that
 //	pass-CHAIN/serve       on the old host: what the key of the chain can read; see the package key
 //	passes/ID.log          on the new host
 //	trash/ID               likewise
@@ -255,8 +256,33 @@ func (s State) drop(chain string) error {
 		_, id, _ := strings.Cut(filepath.Base(left), "-")
 		failed = append(failed, os.RemoveAll(s.path("trash", id)))
 	}
-	failed = append(failed, s.sweep(chain))
-	return errors.Join(append(failed, os.RemoveAll(s.path("chains", chain)))...)
+	failed = append(failed, s.sweep(chain), os.RemoveAll(s.path("chains", chain)))
+	return errors.Join(append(failed, s.dropBack(chain))...)
+}
+
+// dropBack takes away what passes have left that brought back from the target of a chain.
+func (s State) dropBack(chain string) error {
+	notes, err := filepath.Glob(s.path("chains", "*", "back-of"))
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, note := range notes {
+		of, err := os.ReadFile(note)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && string(of) != chain {
+			continue
+		}
+		failed = append(failed, err, os.Remove(note))
+		back := filepath.Base(filepath.Dir(note))
+		marks, err := filepath.Glob(s.path("chains", back, "*-*"))
+		failed = append(failed, err)
+		for _, mark := range marks {
+			if id, ok := strings.CutPrefix(filepath.Base(mark), "pass-"); ok {
+				failed = append(failed, s.Forget(id, false))
+			}
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // sweep takes away what passes of the chain that broke off have left in their targets.
@@ -353,10 +379,13 @@ func remove(path string) error {
 type Serves struct {
 	Paths []string  `json:"paths"`
 	Until time.Time `json:"until"` // when the key is of no more use
+	// Lends is the chain of passes the other way, whose bases are lent.
+	Lends string `json:"lends"`
 }
 
-// Mark notes that a pass knows of a chain.
-func (s State) Mark(chain, id string) error {
+// Mark notes that a pass knows of a chain, and, where it brings back from the target of
+// another one, of which (backOf, or "").
+func (s State) Mark(chain, id, backOf string) error {
 	if !isID(id) {
 		return fmt.Errorf("%q is no name of a pass", id)
 	}
@@ -365,6 +394,14 @@ func (s State) Mark(chain, id string) error {
 	}
 	if err := os.MkdirAll(s.path("chains", chain), 0o755); err != nil { //nolint:gosec // what is in it is root's alone
 		return err
+	}
+	if backOf != "" {
+		if !isChain(backOf) {
+			return fmt.Errorf("%q is no name of a chain", backOf)
+		}
+		if err := os.WriteFile(s.path("chains", chain, "back-of"), []byte(backOf), 0o600); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(s.path("chains", chain, "pass-"+id), []byte("begun\n"), 0o600)
 }
@@ -410,25 +447,30 @@ func (s State) SetServed(chain string, serves Serves) error {
 	return order.Write(s.path("pass-"+chain, "serve"), serves)
 }
 
-// Served returns what the key of a chain can read. A key whose time is over can read
-// nothing.
-func (s State) Served(chain string) ([]string, error) {
+// Served returns what the key of a chain can read: the directories, and for each the base
+// of passes the other way, which need not exist. A key whose time is over can read nothing.
+func (s State) Served(chain string) (paths, bases []string, err error) {
 	if !isChain(chain) {
-		return nil, fmt.Errorf("%q is no name of a chain", chain)
+		return nil, nil, fmt.Errorf("%q is no name of a chain", chain)
 	}
 	content, err := os.ReadFile(s.path("pass-"+chain, "serve"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var serves Serves
 	if err := json.Unmarshal(content, &serves); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if time.Now().After(serves.Until) {
-		return nil, fmt.Errorf("the time of this key was over at %s", serves.Until.UTC().Format(time.RFC3339))
+		return nil, nil, fmt.Errorf("the time of this key was over at %s", serves.Until.UTC().Format(time.RFC3339))
 	}
 	if len(serves.Paths) == 0 {
-		return nil, errors.New("this key is for no directory")
+		return nil, nil, errors.New("this key is for no directory")
 	}
-	return serves.Paths, nil
+	for i := range serves.Paths {
+		if isChain(serves.Lends) {
+			bases = append(bases, s.path("chains", serves.Lends, strconv.Itoa(i+1)+".base"))
+		}
+	}
+	return serves.Paths, bases, nil
 }

@@ -93,7 +93,7 @@ func TestWhatAPassThatBrokeOffHasBroughtStaysKnown(t *testing.T) {
 	// The other chain has brought nothing.
 	s.has(t, worker, "chains/"+one+"/1.base", "chains/"+one+"/left-a", "trash/a/T/1/x")
 	// The next pass of the chain knows it, and when that is forgotten, all goes.
-	if err := s.Mark(one, "b"); err != nil {
+	if err := s.Mark(one, "b", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Forget("b", false); err != nil {
@@ -129,9 +129,29 @@ func TestAPassIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"", "../b", "*", "A"} {
-		if s.Claim(id, "b") == nil || s.Claim("b", id) == nil || s.Forget(id, false) == nil || s.Mark(one, id) == nil {
+		if s.Claim(id, "b") == nil || s.Claim("b", id) == nil || s.Forget(id, false) == nil || s.Mark(one, id, "") == nil {
 			t.Errorf("%q is taken for a name", id)
 		}
+	}
+}
+
+// What has brought back goes with the last pass of the chain whose target that was.
+func TestWhatHasBroughtBackGoesWithItsChain(t *testing.T) {
+	t.Parallel()
+	s := newState(t, "chains/"+one+"/pass-a", "chains/"+one+"/pass-b", "chains/"+other+"/1.base", "passes/back-a.log", "trash/back-a/T/1/x")
+	if err := s.Mark(other, "back-a", one); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Forget("a", false); err != nil {
+		t.Fatal(err)
+	}
+	s.has(t, worker, "chains/"+one+"/pass-b", "chains/"+other+"/1.base", "chains/"+other+"/back-of", "chains/"+other+"/pass-back-a", "passes/back-a.log", "trash/back-a/T/1/x")
+	if err := s.Forget("b", false); err != nil {
+		t.Fatal(err)
+	}
+	s.has(t)
+	if s.Mark(other, "c", "../"+one) == nil {
+		t.Error("a path is taken for a chain")
 	}
 }
 
@@ -140,7 +160,7 @@ func TestBegunAndDone(t *testing.T) {
 	t.Parallel()
 	s := newState(t)
 	for _, id := range []string{"a", "b"} {
-		if err := s.Mark(one, id); err != nil {
+		if err := s.Mark(one, id, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -167,20 +187,21 @@ func TestBegunAndDone(t *testing.T) {
 func TestWhatAKeyCanRead(t *testing.T) {
 	t.Parallel()
 	s := newState(t, "pass-"+one+"/record", "pass-"+other+"/record")
-	if err := s.SetServed(one, Serves{Paths: []string{"/home", "/srv/a b"}, Until: time.Now().Add(time.Minute)}); err != nil {
+	if err := s.SetServed(one, Serves{Paths: []string{"/home", "/srv/a b"}, Until: time.Now().Add(time.Minute), Lends: other}); err != nil {
 		t.Fatal(err)
 	}
-	if paths, err := s.Served(one); err != nil || strings.Join(paths, "|") != "/home|/srv/a b" {
-		t.Errorf("%q, %v", paths, err)
+	paths, bases, err := s.Served(one)
+	if want := s.path("chains", other, "1.base") + "|" + s.path("chains", other, "2.base"); err != nil || strings.Join(paths, "|") != "/home|/srv/a b" || strings.Join(bases, "|") != want {
+		t.Errorf("%q, lent %q, %v", paths, bases, err)
 	}
 	if err := s.SetServed(other, Serves{Paths: []string{"/home"}, Until: time.Now().Add(-time.Second)}); err != nil {
 		t.Fatal(err)
 	}
-	if paths, err := s.Served(other); err == nil || !strings.Contains(err.Error(), "was over") {
+	if paths, _, err := s.Served(other); err == nil || !strings.Contains(err.Error(), "was over") {
 		t.Errorf("after its time: %q, %v", paths, err)
 	}
 	for _, name := range []string{"", "..", "../" + one, "0123456789AB"} {
-		if _, err := s.Served(name); err == nil {
+		if _, _, err := s.Served(name); err == nil {
 			t.Errorf("%q is taken for a chain", name)
 		}
 	}

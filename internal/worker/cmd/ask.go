@@ -149,7 +149,7 @@ func prepare(ctx context.Context, q order.Prepare) (answer order.Prepared, err e
 			answer, err = host.Prepare(ctx, q)
 			return err
 		}
-		if err := state.Mark(q.Chain, q.ID); err != nil {
+		if err := state.Mark(q.Chain, q.ID, q.BackOf); err != nil {
 			return err
 		}
 		if answer, err = host.Prepare(ctx, q); err != nil || answer.Taken {
@@ -272,7 +272,7 @@ type nothing struct{}
 func admit(_ context.Context, q order.Admit) (nothing, error) {
 	until := time.Now().Add(time.Duration(q.Seconds) * time.Second)
 	if !q.Passing {
-		if err := state.Locked(func() error { return state.Mark(q.Chain, q.ID) }); err != nil {
+		if err := state.Locked(func() error { return state.Mark(q.Chain, q.ID, q.BackOf) }); err != nil {
 			return nothing{}, err
 		}
 	}
@@ -287,7 +287,7 @@ func admit(_ context.Context, q order.Admit) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
-	return nothing{}, state.SetServed(q.Chain, chain.Serves{Paths: q.Paths, Until: until})
+	return nothing{}, state.SetServed(q.Chain, chain.Serves{Paths: q.Paths, Until: until, Lends: q.Lends})
 }
 
 // keyOptions are those of the key's line: what sshd(8) has under AUTHORIZED_KEYS FILE

@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -65,12 +66,22 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 func serve(ctx context.Context, chain string, stdin io.Reader, stdout io.Writer) error {
-	paths, err := state.Served(chain)
+	paths, bases, err := state.Served(chain)
+	if err != nil {
+		return err
+	}
+	boot, err := bootID()
 	if err != nil {
 		return err
 	}
 	widen(stdin, stdout)
-	return pass.Serve(ctx, stream{stdin, stdout}, pass.Served{Paths: paths, Names: names.Host{}})
+	return pass.Serve(ctx, stream{stdin, stdout}, pass.Served{Paths: paths, Bases: bases, Boot: boot, Names: names.Host{}})
+}
+
+// bootID names the start of this host.
+func bootID() (string, error) {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(boot)), err
 }
 
 // pipeSize is how many bytes a pipe to or from ssh holds; more than the 64 KiB that

@@ -64,7 +64,7 @@ func reason(err error, outcome *order.Outcome) order.Reason {
 
 // connected makes the pass over the order's command.
 func connected(ctx context.Context, o *order.Pass, outcome *order.Outcome) error {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	boot, err := bootID()
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func connected(ctx context.Context, o *order.Pass, outcome *order.Outcome) error
 	}
 	log := newLog(o.Log)
 	defer log.close()
-	c := &course{order: o, boot: strings.TrimSpace(string(boot)), peer: pass.NewPeer(line), counts: line.counts, log: log}
+	c := &course{order: o, boot: boot, peer: pass.NewPeer(line), counts: line.counts, log: log}
 	ended := c.watch()
 	err = c.run(ctx)
 	ended()

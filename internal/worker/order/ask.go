@@ -79,9 +79,10 @@ type Prepare struct {
 	Chain string `json:"chain"`
 	ID    string `json:"id"`
 
-	RSA        bool   `json:"rsa,omitempty"` // the old host's sshd knows no Ed25519
-	Comment    string `json:"comment"`       // of the key
-	SSHConfig  string `json:"ssh_config"`    // with %DIR% for the job's directory
+	RSA        bool   `json:"rsa,omitempty"`     // the old host's sshd knows no Ed25519
+	BackOf     string `json:"back_of,omitempty"` // chain from whose target this pass brings back to its source
+	Comment    string `json:"comment"`           // of the key
+	SSHConfig  string `json:"ssh_config"`        // with %DIR% for the job's directory
 	KnownHosts string `json:"known_hosts"`
 	OldHost    string `json:"old_host"` // as the configuration calls it
 
@@ -175,6 +176,10 @@ type Admit struct {
 	Public   string   `json:"public"`
 	Paths    []string `json:"paths"`             // by their real names: all that the key can read
 	Passing  bool     `json:"passing,omitempty"` // nothing is noted of the pass: it is a preview
+	// Lends is the chain of passes the other way, whose base is lent to this one. BackOf
+	// is the same where this pass is the one that brings back.
+	Lends  string `json:"lends"`
+	BackOf string `json:"back_of,omitempty"`
 }
 
 // Dismiss is what "dismiss" does on the old host: it keeps a key out again.

@@ -103,7 +103,7 @@ func (t *target) askData(paths []string) ([]int64, error) {
 	for {
 		kind, r, err := t.conn.next()
 		if err != nil {
-			return nil, fmt.Errorf("the old host's worker broke off: %w", err)
+			return nil, fmt.Errorf("the source host's worker broke off: %w", err)
 		}
 		if kind != saysData {
 			if err := t.common(kind, r); err != nil {

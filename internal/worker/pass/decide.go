@@ -125,7 +125,7 @@ func (t *target) decide(at tree.Place) error {
 		if t.options.Preview && t.wasMade(at.Path) {
 			d.handle = -1 // it would have been made
 		} else {
-			t.report.find(Failed, at.Path, "its directory cannot be opened on the new host: "+err.Error())
+			t.report.find(Failed, at.Path, "its directory cannot be opened on the target host: "+err.Error())
 			return nil
 		}
 	} else {

@@ -264,7 +264,7 @@ func (t *target) receive() error {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return fmt.Errorf("the old host's worker broke off: %w", err)
+			return fmt.Errorf("the source host's worker broke off: %w", err)
 		}
 		switch kind {
 		case saysContent, saysPacked:

@@ -32,7 +32,7 @@ func (t *target) gather() error {
 		}
 		kind, r, err := t.conn.next()
 		if err != nil {
-			return fmt.Errorf("the old host's list broke off: %w", err)
+			return fmt.Errorf("the source host's list broke off: %w", err)
 		}
 		switch kind {
 		case saysDir:
@@ -62,7 +62,7 @@ func (t *target) gather() error {
 			}
 		case saysListed:
 			if !t.seen[""] {
-				return fmt.Errorf("the old host cannot read the directory: %s", t.report.first(Unread))
+				return fmt.Errorf("the source host cannot read the directory: %s", t.report.first(Unread))
 			}
 			return r.Done()
 		default:
@@ -102,7 +102,7 @@ func (t *target) common(kind byte, r *wire.Reader) error {
 	case saysFailed:
 		return failed(r)
 	default:
-		return fmt.Errorf("%w %d from the old host", errUnexpected, kind)
+		return fmt.Errorf("%w %d from the source host", errUnexpected, kind)
 	}
 	return r.Err()
 }

@@ -123,7 +123,7 @@ func (t *target) inherit(seed uint64) error {
 				return err
 			}
 			if found := t.report.Found[Unmount]; found != nil {
-				return fmt.Errorf("%w: on the old host something else is mounted than passes have copied to, the first at %s",
+				return fmt.Errorf("%w: on the source host something else is mounted than passes have copied to, the first at %s",
 					ErrRefused, tree.Readable(tree.Join(t.options.Source, found.Paths[0].Path)))
 			}
 			t.report.First = false

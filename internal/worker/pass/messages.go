@@ -268,7 +268,7 @@ type conn struct {
 // failed is the error that the source says it has.
 func failed(r *wire.Reader) error {
 	text := r.Text()
-	return fmt.Errorf("the worker on the old host: %.1000s", text)
+	return fmt.Errorf("the worker on the source host: %.1000s", text)
 }
 
 // errUnexpected is for a frame that does not come at this point.

@@ -99,11 +99,11 @@ func (m *mapped) resolve(kind string, ids map[string]uint32, names map[uint32]st
 			m.local = id
 			return
 		}
-		m.stranger, m.refused = fmt.Sprintf("%s %q does not exist on the new host", kind, m.Name), true
+		m.stranger, m.refused = fmt.Sprintf("%s %q does not exist on the target host", kind, m.Name), true
 		return
 	}
 	if name := names[m.ID]; name != "" {
-		m.stranger, m.refused, m.here = fmt.Sprintf("%s number %d has no name on the old host, and is %q on the new one", kind, m.ID, name), true, name
+		m.stranger, m.refused, m.here = fmt.Sprintf("%s number %d has no name on the source host, and is %q on the target host", kind, m.ID, name), true, name
 		return
 	}
 	m.stranger = fmt.Sprintf("%s number %d has no name on either host", kind, m.ID)
@@ -223,7 +223,7 @@ func (t *target) resolve() error {
 	case t.options.Strangers == Leave:
 		return t.leave(leave)
 	default:
-		return fmt.Errorf("%w: %d entries belong to users or groups whom the new host does not know; the first is %s", ErrRefused, refused, first)
+		return fmt.Errorf("%w: %d entries belong to users or groups whom the target host does not know; the first is %s", ErrRefused, refused, first)
 	}
 }
 
@@ -245,7 +245,7 @@ func (l leaving) above(path string) bool {
 // not copied, and what there is of them on the new host stays.
 func (t *target) leave(left leaving) error {
 	if left[""] {
-		return fmt.Errorf("%w: the directory itself belongs to a user or group whom the new host does not know", ErrRefused)
+		return fmt.Errorf("%w: the directory itself belongs to a user or group whom the target host does not know", ErrRefused)
 	}
 	var l tree.Listing
 	for at := range t.listed {

@@ -136,7 +136,7 @@ func (t *target) refuses(path string, source, there *tree.Stat, v tree.Verdict) 
 }
 
 // errOwn is for what is not replaced because it is the new host's own.
-var errOwn = errors.New("it is the new host's own, and on_conflict is \"fail\"")
+var errOwn = errors.New("it is the target host's own, and on_conflict is \"fail\"")
 
 // part says whether what is in the place is a part of the file that a pass which
 // broke off has left: nobody needs it.

@@ -357,7 +357,7 @@ func TestNumbersWithoutAName(t *testing.T) {
 	expect(t, report, map[Finding]int64{Stranger: 1})
 	w.mustBeSame()
 	w.sh(`echo 2 >source/somebodys; chown 4001 source/somebodys; echo 3 >source/mine`)
-	if _, err := w.try(t.Context()); err == nil || !strings.Contains(err.Error(), `is "n4001" on the new one`) || !errors.Is(err, ErrRefused) {
+	if _, err := w.try(t.Context()); err == nil || !strings.Contains(err.Error(), `is "n4001" on the target host`) || !errors.Is(err, ErrRefused) {
 		t.Errorf("the error is %v", err)
 	}
 	w.sh(`test "$(ls target)" = nobodys`)

@@ -206,7 +206,7 @@ func (t *target) closeAll() {
 // ErrSilent where nothing does.
 var (
 	ErrGreeting = errors.New("this is not what a worker says")
-	ErrSilent   = errors.New("the old host's worker did not answer")
+	ErrSilent   = errors.New("the source host's worker did not answer")
 )
 
 // hello begins the talk. Where passes the other way know more of the two hosts than the
@@ -219,7 +219,7 @@ func (t *target) hello() error {
 	t.turn = t.base.Turn + 1
 	if answer.Turn > t.base.Turn {
 		if answer.Broken {
-			return fmt.Errorf("%w: the last pass the other way broke off, so that parts of files may lie on the old host; "+
+			return fmt.Errorf("%w: the last pass the other way broke off, so that parts of files may lie on the source host; "+
 				"it has to come to its end first", ErrRefused)
 		}
 		if err := t.inherit(answer.Seed); err != nil {
@@ -256,7 +256,7 @@ func (t *target) greet() (answer hello, err error) {
 		return answer, fmt.Errorf("%w: %w", ErrGreeting, errors.Join(errUnexpected, r.Err()))
 	}
 	if answer.Version != version {
-		return answer, fmt.Errorf("the old host's worker speaks version %d, this one %d", answer.Version, version)
+		return answer, fmt.Errorf("the source host's worker speaks version %d, this one %d", answer.Version, version)
 	}
 	return answer, nil
 }

@@ -176,7 +176,7 @@ func (t *target) removeDirectory(path string) error {
 }
 
 // notEmpty is said of a directory that cannot be taken away.
-const notEmpty = "something of the new host's own is in it"
+const notEmpty = "something of the target host's own is in it"
 
 // removeKnown takes away what the base knows of a directory, and says whether all
 // could be.

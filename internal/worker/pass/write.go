@@ -417,7 +417,7 @@ func (w *writer) end(b *batch, in *incoming, hash [delta.HashSize]byte, changed 
 			w.again(b, i)
 			return
 		}
-		in.err = errors.New("what was written is not what the old host has read")
+		in.err = errors.New("what was written is not what the source host has read")
 	}
 	if in.err == nil {
 		// Where it was cut short while it was read, it is what was read.
