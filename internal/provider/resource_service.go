@@ -56,6 +56,7 @@ var triggerType = types.ObjectType{AttrTypes: map[string]attr.Type{
 const (
 	leaveService   = "leave"
 	restoreService = "restore"
+	stopService    = "stop"
 )
 
 func newServiceResource() resource.Resource {
@@ -114,8 +115,9 @@ func serviceSchema(ctx context.Context) schema.Schema {
 			"on_destroy": schema.StringAttribute{
 				Optional: true, Computed: true, Default: stringdefault.StaticString(leaveService),
 				MarkdownDescription: "`leave` leaves the service as it is then; `restore` puts back what was found when the resource was created, " +
-					"which the host itself keeps in `/var/lib/cutover` until then, in case Terraform is killed before it has. Default: `leave`.",
-				Validators: []validator.String{stringvalidator.OneOf(leaveService, restoreService)},
+					"which the host itself keeps in `/var/lib/cutover` until then, in case Terraform is killed before it has; " +
+					"`stop` stops the service, whatever was found, and leaves as it is whether it starts at boot: for the new host's services on the way back. Default: `leave`.",
+				Validators: []validator.String{stringvalidator.OneOf(leaveService, restoreService, stopService)},
 			},
 			"init": schema.StringAttribute{
 				Computed:            true,
@@ -284,21 +286,27 @@ func updateService(ctx context.Context, r *request[serviceModel], prior, plan *s
 }
 
 func deleteService(ctx context.Context, r *request[serviceModel], state *serviceModel) error {
-	if state.OnDestroy.ValueString() != restoreService {
+	stopped := false
+	want := service.Want{Drain: state.Drain.ValueBool()}
+	switch state.OnDestroy.ValueString() {
+	case stopService:
+		want.Running = &stopped
+	case restoreService:
+		want.Triggers, want.Restore, want.Forget = state.triggers(ctx), true, true
+		if !state.Running.IsNull() {
+			want.Running = state.FoundRunning.ValueBoolPointer()
+		}
+		if !state.Enabled.IsNull() {
+			want.Enabled = state.FoundEnabled.ValueBoolPointer()
+		}
+	default:
 		return nil
 	}
 	services, err := r.servicesOf(state.Host)
 	if err != nil {
 		return err
 	}
-	back := service.Want{Triggers: state.triggers(ctx), Restore: true, Drain: state.Drain.ValueBool(), Forget: true}
-	if !state.Running.IsNull() {
-		back.Running = state.FoundRunning.ValueBoolPointer()
-	}
-	if !state.Enabled.IsNull() {
-		back.Enabled = state.FoundEnabled.ValueBoolPointer()
-	}
-	_, err = services.Set(ctx, state.Name.ValueString(), back)
+	err = state.set(ctx, r, services, want)
 	var unknown *service.UnknownError
 	if errors.As(err, &unknown) {
 		return nil // the package was removed meanwhile

@@ -24,7 +24,7 @@ func TestServiceRefusesBadInput(t *testing.T) {
 		"code as name": {"name = \"a;reboot\"\nrunning = true", `Not the name of a service`},
 		"path as name": {"name = \"../cron\"\nrunning = true", `Not the name of a service`},
 		"nothing":      {`name = "cron"`, `At least one attribute`},
-		"on_destroy":   {"name = \"cron\"\nrunning = true\non_destroy = \"stop\"", `value must be one of`},
+		"on_destroy":   {"name = \"cron\"\nrunning = true\non_destroy = \"remove\"", `value must be one of`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resource.Test(t, resource.TestCase{
@@ -148,16 +148,25 @@ func TestAccServiceDeliversFirst(t *testing.T) {
 	})
 }
 
+// A change restarts it, and where it is to be stopped by a destroy it is, however it was found.
 func TestAccServiceRestartsOnChange(t *testing.T) {
 	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
 		untouched(t, host)
 		pid := func() string { return strings.TrimSpace(run(t, host, "cat", "/var/run/crond.pid")) }
 		before := pid()
 		config := func(digest string) string {
-			return serviceConfig(w, name, fmt.Sprintf("  name = \"cron\"\n  running = true\n  restart_on = { config = %q }", digest))
+			return serviceConfig(w, name, fmt.Sprintf("  name = \"cron\"\n  running = true\n  restart_on = { config = %q }\n  on_destroy = \"stop\"", digest))
 		}
+		t.Cleanup(func() { run(t, host, "sh", "-c", "service cron start >/dev/null 2>&1") })
 		resource.Test(t, resource.TestCase{
 			ProtoV6ProviderFactories: inProcess,
+			CheckDestroy: check(t, func() error {
+				const look = `pgrep -x cron >/dev/null && echo runs; ls -d /etc/rc2.d/S*cron /etc/systemd/system/multi-user.target.wants/cron.service 2>/dev/null | wc -l`
+				if got := strings.TrimSpace(run(t, host, "sh", "-c", look)); got == "0" || strings.Contains(got, "runs") {
+					return fmt.Errorf("cron was to be stopped, and to start at boot as before: %s", got)
+				}
+				return nil
+			}),
 			Steps: []resource.TestStep{
 				{Config: config("a"), Check: check(t, func() error {
 					if pid() != before {
