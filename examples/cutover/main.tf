@@ -5,8 +5,8 @@
 #   terraform apply -var phase=cutover    the night itself: minutes of downtime
 #   terraform apply -var phase=retire     once every name has moved
 #
-# Each phase contains the ones before it. Going back a phase is a rollback: the old
-# services serve again. Mail that came in meanwhile stays on the new host.
+# Each phase contains the ones before it. Going back a phase is a rollback: clients wait,
+# what the new machine has received comes back, and the old services serve again.
 
 # Create all desired users on the new machine ...
 data "cutover_host_users" "old" {
@@ -104,7 +104,7 @@ resource "cutover_service" "old" {
   name       = each.key
   running    = false
   enabled    = false
-  on_destroy = "restore"
+  on_destroy = local.way_back ? "restore" : "leave"
 
   depends_on = [cutover_connection_hold.ports]
 }
@@ -118,6 +118,9 @@ resource "cutover_sync_pass" "final" {
   excludes = local.excludes
   final    = true
 
+  # On the way back: what the new machine has received since.
+  on_destroy = local.way_back ? "bring_back" : "forget"
+
   depends_on = [cutover_service.old]
 }
 
@@ -125,10 +128,11 @@ resource "cutover_sync_pass" "final" {
 resource "cutover_service" "new" {
   for_each = local.reached.cutover ? var.new_services : []
 
-  host    = "new"
-  name    = each.key
-  running = true
-  enabled = true
+  host       = "new"
+  name       = each.key
+  running    = true
+  enabled    = true
+  on_destroy = local.way_back ? "stop" : "leave"
 
   depends_on = [cutover_sync_pass.final]
 }

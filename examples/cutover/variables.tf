@@ -9,7 +9,7 @@ terraform {
 provider "cutover" {
   hosts = {
     old = { address = var.old } # ~/.ssh/config, agent and known_hosts apply
-    new = { address = var.new }
+    new = { address = var.new, retired = var.new_is_lost }
   }
 
   # The names decide when the tunnel is retired. Who goes back does not wait for them.
@@ -31,6 +31,8 @@ locals {
   phases = ["prepare", "rehearse", "cutover", "retire"]
   # The phases up to the wanted one.
   reached = { for position, phase in local.phases : phase => position <= index(local.phases, var.phase) }
+  # Once the tunnel is retired, terraform destroy leaves the new machine serving.
+  way_back = var.phase != "retire"
   # Below each of the paths, as rsync reads it.
   excludes = [for name in var.staying : "/${name}"]
 }
@@ -43,6 +45,12 @@ variable "old" {
 variable "new" {
   description = "Address of the new machine."
   type        = string
+}
+
+variable "new_is_lost" {
+  description = "The new machine is gone or out of reach, and the way back goes on without it: what it has received stays there."
+  type        = bool
+  default     = false
 }
 
 variable "site" {

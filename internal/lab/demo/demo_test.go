@@ -56,12 +56,14 @@ func cutover(t *testing.T, kind lab.Kind) {
 	// on the new host is no reason to stay there.
 	_, err = fresh.Run(ctx, "systemctl", "stop", "dovecot.socket", "dovecot.service")
 	must(t, err)
+	receive(ctx, t, client, old, fresh)
 	witness := startWitness(ctx, client, old)
 	defer witness.stop()
 	witness.begin("back")
 	must(t, tf.apply(ctx, "rehearse"))
 	witness.settle(ctx, "old")
 	serves(ctx, t, client, old, "old")
+	has(ctx, t, old)
 
 	// It is mended, and Postfix asks it for logins again at once.
 	_, err = fresh.Run(ctx, "systemctl", "restart", "dovecot.socket", "dovecot.service", "postfix.service")
@@ -74,6 +76,7 @@ func cutover(t *testing.T, kind lab.Kind) {
 	witness.stop()
 	must(t, witness.report())
 	serves(ctx, t, client, old, "new")
+	has(ctx, t, fresh)
 
 	apply("retire")
 	must(t, leftovers(ctx, old, fresh))
@@ -93,9 +96,34 @@ func cutover(t *testing.T, kind lab.Kind) {
 			}
 		}
 	}
+	serves(ctx, t, client, fresh, "new")
 	// The accounts and their mail stay: destroy never destroys data.
 	if _, err := fresh.Run(ctx, "test", "-d", "/home/"+user+"/mail/cur"); err != nil {
 		t.Errorf("the mail of %s is gone with the resources: %v", user, err)
+	}
+}
+
+// came is the subject of a message that comes in by the tunnel.
+const came = "received by the new host"
+
+// receive has the new host take a message by way of the old address, and an upload.
+func receive(ctx context.Context, t *testing.T, client *lab.Client, old, fresh *lab.Host) {
+	t.Helper()
+	said, err := client.Run(ctx, "swaks", "--server", old.Address, "--to", user+"@example.test", "--from", "friend@example.net", "--h-Subject", came)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	_, err = fresh.Run(ctx, "sh", "-c", `for n in $(seq 100); do grep -rqF "$2" "/home/$1/mail" && break; sleep 0.2; done
+		echo upload >"/home/$1/public_html/upload.html" && chown "$1:" "/home/$1/public_html/upload.html"`, "sh", user, came)
+	must(t, err)
+}
+
+// has fails the test unless a host has what receive made, once.
+func has(ctx context.Context, t *testing.T, host *lab.Host) {
+	t.Helper()
+	got, err := host.Run(ctx, "sh", "-c", `grep -rlF "Subject: $2" "/home/$1/mail" | wc -l; cat "/home/$1/public_html/upload.html"`, "sh", user, came)
+	if err != nil || got != "1\nupload\n" {
+		t.Errorf("host %s has %q (%v), want the message once and the upload", host.Name, got, err)
 	}
 }
 
