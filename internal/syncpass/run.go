@@ -107,6 +107,11 @@ func (w *witness) run(ctx context.Context) (done bool, result Result, err error)
 				return !errors.Is(err, errOutOfSight), result, err
 			}
 		}
+		if there.Public != "" {
+			// Its key is this run's to take away, if it sees the end of it: not any key of the
+			// chain, for the next pass may have been let in by then.
+			w.key = there.Public
+		}
 		// A pass by way of another process ends when that one does.
 		same := own || strings.HasPrefix(there.Token, w.pass.digest()+" ") && w.pass.Route != Operator
 		begun, seen := there.Phase.Alive(), there.Token
@@ -203,7 +208,6 @@ func (w *witness) drop(ctx context.Context, token string, why error) error {
 func (w *witness) see(ctx context.Context, there order.Job, same bool) (ended order.Job, taken bool, err error) {
 	follow := order.Follow{Job: w.plan.prepare.Job}
 	if same && there.Phase == order.Runs {
-		w.key = there.Public
 		return w.watch(ctx, there.Token, follow)
 	}
 	w.tell("waiting for another pass over the same paths")

@@ -161,6 +161,10 @@ func TestTakingOver(t *testing.T) {
 			expectEnd(to, true, job(other, order.Ended))
 			claimed(from, to)
 		}},
+		"one that is about to start": {thePass, job(other, order.Ready), func(from, to *fakeWorker) {
+			expectEnd(to, true, job(other, order.Ended))
+			claimed(from, to)
+		}},
 		"one whose outcome another gets": {thePass, job(other, order.Runs), func(from, to *fakeWorker) {
 			expectEnd(to, false, job(other, order.Ended))
 			to.expect("survey-new", newAnswer)
@@ -213,7 +217,12 @@ func TestTakingOver(t *testing.T) {
 			from, to := twoHosts(t)
 			expectSurvey(from, to, c.there)
 			c.expect(from, to)
-			from.expect("dismiss", nothing)
+			// Not any key: another run's next pass may be let in by now.
+			from.expect("dismiss", nothing).checks(func(text json.RawMessage) {
+				if got := asked[order.Dismiss](t, text); got.Public != public {
+					t.Errorf("the key %q is kept out", got.Public)
+				}
+			})
 			result, err := run(t.Context(), from, to, c.pass, nil)
 			if err != nil || result.Total.Transferred != 8 {
 				t.Errorf("%+v, %v", result, err)
