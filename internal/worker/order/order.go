@@ -205,7 +205,7 @@ func (p *Pass) check() error {
 		known       []string
 	}{
 		{"delete", p.Delete, []string{"trash", "purge", "none"}},
-		{"unknown_owners", p.Strangers, []string{"fail", "warn", "ignore"}},
+		{"unknown_owners", p.Strangers, []string{"fail", "warn", "ignore", "leave"}},
 		{"on_conflict", p.Conflict, []string{"replace", "fail"}},
 		{"verify", p.Verify, []string{"none", "changed", "metadata", "checksum"}},
 	} {
