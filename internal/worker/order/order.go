@@ -29,7 +29,7 @@ type Pass struct {
 	Compress string `json:"compress,omitempty"`
 
 	Delete    string `json:"delete"`         // trash, purge or none
-	Strangers string `json:"unknown_owners"` // fail, warn or ignore
+	Strangers string `json:"unknown_owners"` // fail, warn, ignore or leave
 	Conflict  string `json:"on_conflict"`    // replace or fail
 	Verify    string `json:"verify"`         // none, changed, metadata or checksum
 	Preview   bool   `json:"preview,omitempty"`
