@@ -48,7 +48,7 @@ variable "new" {
 }
 
 variable "new_is_lost" {
-  description = "The new machine is gone or out of reach, and the way back goes on without it: what it has received stays there."
+  description = "The new machine is gone or out of reach, and terraform destroy goes back without it: what it has received stays there."
   type        = bool
   default     = false
 }

@@ -475,6 +475,7 @@ func (m *syncPassModel) show(ctx context.Context, result syncpass.Result) error 
 func deleteSyncPass(ctx context.Context, r *request[syncPassModel], state *syncPassModel) error {
 	to, err := r.host(state.To)
 	if err != nil {
+		sayNotBroughtBack(r, state, err)
 		return at(path.Root("to"), err)
 	}
 	// The old host may be gone by now.

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
@@ -56,7 +57,7 @@ func bringBack(ctx context.Context, r *request[syncPassModel], state *syncPassMo
 	}
 	way := "from " + state.To.ValueString() + " back to " + state.From.ValueString()
 	if from == nil {
-		r.warn("Nothing brought "+way, fmt.Sprintf("Host %s is retired. What host %s has received stays there.", state.From, state.To))
+		sayNotBroughtBack(r, state, errRetired{state.From.ValueString()})
 		return nil
 	}
 	result, err := syncpass.Back(ctx, from, to, state.pass(), func(status string) {
@@ -79,4 +80,13 @@ func bringBack(ctx context.Context, r *request[syncPassModel], state *syncPassMo
 		r.warn("Brought "+way, said)
 	}
 	return nil
+}
+
+// sayNotBroughtBack warns where a pass was to bring back, and one of its hosts is retired.
+func sayNotBroughtBack(r *request[syncPassModel], state *syncPassModel, err error) {
+	var retired errRetired
+	if !errors.As(err, &retired) || state.OnDestroy.ValueString() != bringsBack || state.Finished.IsNull() {
+		return
+	}
+	r.warn("Nothing was brought back", fmt.Sprintf("Host %q is retired. What came to host %s since the last pass stays there: mail and uploads, for example.", retired.name, state.To))
 }
