@@ -202,6 +202,27 @@ func TestBackPreview(t *testing.T) {
 	}
 }
 
+// A pass that is killed changes the time of the target itself, and the next puts it right.
+func TestTimeOfTheTargetAfterAKill(t *testing.T) {
+	w := newTwo(t)
+	w.sh(mailbox + `; touch -d 2001-02-03 .`)
+	w.pass()
+	w.sh(`cd source; echo more >>anna/docs/b; touch -d 2001-02-03 anna/docs`)
+	w.options.Fail = func(call, _ string) error {
+		if call == "rename" || call == "rmdir" || call == "utimensat" {
+			return unix.EIO
+		}
+		return nil
+	}
+	if _, err := w.talk(context.Background(), 0, 1, nil); err != nil {
+		t.Logf("the pass that was killed: %v", err)
+	}
+	w.options.Fail = nil
+	w.sh(`test "$(stat -c %Y target)" != "$(stat -c %Y source)"`)
+	w.pass()
+	w.mustBeSame()
+}
+
 // TestBackChains goes to and fro, at random: what is live changes, and passes bring that
 // to the other host, some of which break off. Neither host has anything of its own, so
 // that both are the same after each pass that has come to its end, and it says nothing.
@@ -238,7 +259,7 @@ func backChain(t *testing.T, seed int) {
 	ways := []*two{w, w.back()}
 	changers := []*changer{
 		{t: t, r: r, root: w.source, outside: outside, mark: "old", history: &history},
-		{t: t, r: r, root: w.target, outside: outside, mark: "new", history: &history},
+		{t: t, r: r, root: w.target, outside: outside, mark: "new", history: &history, count: 1000}, // names of its own
 	}
 	for range 8 + r.IntN(20) {
 		changers[0].entry(changers[0].free(changers[0].dir()))

@@ -179,6 +179,10 @@ func (t *target) openAll() (err error) {
 func (t *target) sweep() {
 	if !t.options.Preview && !t.swept {
 		t.leftovers()
+		if len(t.base.Tokens) > 1 {
+			// What broke off has had its staging directory here, which changed the time.
+			t.touch("", func(touched *touch) { touched.changed = true })
+		}
 	}
 	t.swept = true
 }
