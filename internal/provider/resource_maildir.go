@@ -27,6 +27,7 @@ type maildirModel struct {
 	Host           types.String   `tfsdk:"host"`
 	Name           types.String   `tfsdk:"name"`
 	Path           types.String   `tfsdk:"path"`
+	Layout         types.String   `tfsdk:"layout"`
 	Mode           types.String   `tfsdk:"mode"`
 	Users          types.Set      `tfsdk:"users"`
 	Folders        types.Set      `tfsdk:"folders"`
@@ -73,6 +74,12 @@ func maildirSchema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true, Default: stringdefault.StaticString("~/Maildir"),
 				MarkdownDescription: "The Maildir in each home. Default: `~/Maildir`.",
 				Validators:          []validator.String{checkedText{"a path in a home", asDirectory(maildir.CheckPath)}},
+			},
+			"layout": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(string(maildir.LayoutMaildirPP)),
+				MarkdownDescription: "Where a Maildir has its folders. `maildir++`: `Archive/2009` is the directory `.Archive.2009`. `fs`: it is `Archive/2009`. " +
+					"A change moves no mail: folders in the other layout stay, and Dovecot does not show them any more. Default: `maildir++`.",
+				Validators: []validator.String{stringvalidator.OneOf(maildir.Layouts...)},
 			},
 			"users": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -125,6 +132,11 @@ func validateMaildir(_ context.Context, m *maildirModel, diags *diag.Diagnostics
 	if m.MboxSpool.ValueString() == string(maildir.SpoolNamespace) && m.Users.IsNull() {
 		diags.AddAttributeError(path.Root("users"), "No users", "With mbox_spool = \"namespace\" the spools of users are shown beside their Maildirs; users says whose.")
 	}
+	for _, folder := range stringsOf(m.Folders) {
+		if err := maildir.Layout(m.Layout.ValueString()).CheckFolder(folder); err != nil {
+			diags.AddAttributeError(path.Root("folders"), "Not a folder of this layout", capitalised(err.Error())+".")
+		}
+	}
 }
 
 // wanted is what a plan or a state says of the host.
@@ -132,6 +144,7 @@ func (m *maildirModel) wanted() maildir.Spec {
 	return maildir.Spec{
 		Name:           m.Name.ValueString(),
 		Path:           directory(m.Path.ValueString()),
+		Layout:         maildir.Layout(m.Layout.ValueString()),
 		Mode:           m.Mode.ValueString(),
 		Users:          stringsOf(m.Users),
 		Folders:        stringsOf(m.Folders),
@@ -183,7 +196,7 @@ func readMaildir(ctx context.Context, r *request[maildirModel], state *maildirMo
 	if actual.Path == "" {
 		return true, nil // the drop-in cannot be read any more; status says so
 	}
-	state.Path, state.Mode = directoryLike(state.Path, actual.Path), types.StringValue(actual.Mode)
+	state.Path, state.Layout, state.Mode = directoryLike(state.Path, actual.Path), types.StringValue(string(actual.Layout)), types.StringValue(actual.Mode)
 	state.MboxSpool = types.StringNull()
 	if actual.Spool != maildir.NoSpool {
 		state.MboxSpool, state.SpoolDirectory = types.StringValue(string(actual.Spool)), directoryLike(state.SpoolDirectory, actual.SpoolDirectory)
