@@ -9,7 +9,9 @@ import (
 type Store struct {
 	Version string // "2.3.13"; "" where there is no Dovecot
 	Driver  string // "maildir", "mbox", "mdbox", "sdbox", ...; "auto" where Dovecot looks for itself
-	// Path is "~/mail" where it is a place in the homes, else as in the configuration.
+	// Path is "~/mail" where it is a place in the homes (InHomes), else as in the
+	// configuration.
+	InHomes                           bool
 	Path, Layout                      string
 	InboxPath, ControlPath, IndexPath string // "" where they are in Path
 	Separator                         string // between the parts of a folder's name, as clients see it
@@ -132,7 +134,8 @@ func (s *Store) take(at location, inbox block, parents map[string]int, n *notes)
 		n.problem("%s: Dovecot has mail as %s; a Maildir is another format, into which it has to be converted", at.from, s.Driver)
 	}
 	var why string
-	if s.Path, why = inHome(at.path, parents); why != "" && isMaildir {
+	s.Path, why = inHome(at.path, parents)
+	if s.InHomes = why == ""; !s.InHomes && isMaildir {
 		n.problem("%s: %s is no place for a Maildir in each home: %s", at.from, s.Path, why)
 	}
 	place := func(text string) string {
