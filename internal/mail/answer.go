@@ -19,7 +19,8 @@ type answer struct {
 	passwdFiles map[string]passwdFile
 
 	servers         []string
-	sendmailProgram string // what the command sendmail is in the end
+	others          []string // servers of mailboxes beside Dovecot: "Courier"
+	sendmailProgram string   // what the command sendmail is in the end
 	postfix         map[string]string
 	sendmail        []fact
 	exim            []eximPart
@@ -65,7 +66,7 @@ type eximPart struct {
 // without them was cut off.
 var fields = map[string]int{
 	"dovecot": 1, "dovecot-broken": 1, "dovecot-old": 1, "set": 3, "users": 4, "passwd-file": 6, "passwd-file-unreadable": 1, "layout-line": 2,
-	"server": 1, "sendmail-program": 1, "postfix": 2, "sendmail": 3, "exim": 4, "procmail": 3, "map": 2, "map-unreadable": 1, "alias": 4,
+	"server": 1, "other": 1, "sendmail-program": 1, "postfix": 2, "sendmail": 3, "exim": 4, "procmail": 3, "map": 2, "map-unreadable": 1, "alias": 4,
 	"parent": 2, "forward": 2, "filter": 2, "home-unreadable": 2, "file-unreadable": 2,
 }
 
@@ -115,6 +116,8 @@ func (a *answer) add(word string, v []string) {
 		a.layoutLines = append(a.layoutLines, [2]string{v[0], v[1]})
 	case "server":
 		a.servers = append(a.servers, v[0])
+	case "other":
+		a.others = append(a.others, v[0])
 	case "sendmail-program":
 		a.sendmailProgram = v[0]
 	case "postfix":

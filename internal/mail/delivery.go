@@ -185,8 +185,17 @@ func compare(s Store, steps []Delivery, n *notes) {
 		if d.For != "local" || inbox == "" || !slices.Contains([]string{"maildir", "mbox", "mh"}, d.To) {
 			continue
 		}
-		if d.Path != inbox || d.To != s.Driver {
+		if spool(d.Path) != spool(inbox) || d.To != s.Driver {
 			n.problem("%s: mail is delivered to %s (%s), and Dovecot's inbox is %s (%s)", d.Setting, d.Path, d.To, inbox, s.Driver)
 		}
 	}
+}
+
+// spool is a place with /var/mail for /var/spool/mail: one is a link to the other,
+// on Debian this and on Red Hat that.
+func spool(place string) string {
+	if rest, ok := strings.CutPrefix(place, "/var/spool/mail/"); ok {
+		return "/var/mail/" + rest
+	}
+	return place
 }

@@ -66,6 +66,16 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
+func TestSpoolsUnderEitherName(t *testing.T) {
+	a, err := parse("dovecot\t2.3.16\nset\t\tmail_location\tmbox:~/mail:INBOX=/var/spool/mail/%u\n" + postfixDefaults + "end\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := a.mail(); len(m.Problems) != 1 || strings.Contains(m.Problems[0], "delivered") || m.SpoolDir != "/var/mail" {
+		t.Errorf("%+v", m)
+	}
+}
+
 // What Exim prints of Debian's configuration.
 func TestExim(t *testing.T) {
 	for _, version := range []string{"4.96", "4.98"} {

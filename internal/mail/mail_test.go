@@ -30,8 +30,14 @@ func TestInspectAsksOnce(t *testing.T) {
 }
 
 func TestHostWithoutMail(t *testing.T) {
-	if m := newMachine(t).inspect(); m.Version != "" || m.Server != "" || m.Driver != "" || len(m.Problems)+len(m.NotUnderstood) > 0 {
+	host := newMachine(t)
+	if m := host.inspect(); m.Version != "" || m.Server != "" || m.Driver != "" || len(m.NotUnderstood) > 0 || len(m.Problems) != 1 || !strings.Contains(m.Problems[0], "no Dovecot") {
 		t.Errorf("%+v", m)
+	}
+	host.file("etc/courier/imapd", "MAILDIRPATH=Maildir\n")
+	host.file("etc/cyrus.conf", "")
+	if m := host.inspect(); !slices.Equal(m.NotUnderstood, []string{"the host has Courier: where it has mail was not read", "the host has Cyrus: where it has mail was not read"}) {
+		t.Errorf("%q", m.NotUnderstood)
 	}
 }
 
@@ -134,7 +140,7 @@ func TestLocations(t *testing.T) {
 		"2.4, of the namespace": {several("mail_driver", "maildir", "mail_path", "~/x") + "set\tnamespace inbox\t\t\nset\tnamespace inbox\tinbox\tyes\nset\tnamespace inbox\tmail_path\t~/own\n", "maildir", "~/own", "maildir++", "", "", ""},
 		"Courier's folders":     {one("maildir:~/Maildir") + "set\tnamespace\t\t\nset\tnamespace\tinbox\tyes\nset\tnamespace\tprefix\tINBOX.\nset\tnamespace\tseparator\t.\n", "maildir", "~/Maildir", "maildir++", "", "prefix = INBOX.", ""},
 		"another separator":     {one("maildir:~/Maildir") + "set\tnamespace inbox\t\t\nset\tnamespace inbox\tinbox\tyes\nset\tnamespace inbox\tseparator\t/\n", "maildir", "~/Maildir", "maildir++", "", "separator = /", ""},
-		"before doveconf":       {"dovecot-old\t1.0.15\n", "", "", "", "", "", "before 2.0"},
+		"before doveconf":       {"dovecot-old\t1.0.15\n", "", "", "", "", "older than 2.0", "before 2.0"},
 	} {
 		a, err := parse(c.printed + "parent\t/home\t4\nend\n")
 		if err != nil {

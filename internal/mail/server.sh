@@ -4,6 +4,7 @@
 #   postfix KEY VALUE
 #   sendmail KEY VALUE FILE:LINE          of the mailer local, and the files of aliases
 #   exim router|transport NAME KEY VALUE
+#   other NAME                            a server of mailboxes beside Dovecot
 #   procmail KEY VALUE FILE:LINE          KEY "recipes" where it has some
 #   map FILE ENTRIES; map-unreadable FILE
 #   alias FILE LINE NAME KINDS
@@ -149,6 +150,8 @@ if [ -f "$cf" ] && has sendmail && ! has postconf && ! has exim4 && ! has exim; 
 fi
 if has smtpctl; then say server opensmtpd; fi
 if [ -d /var/qmail/control ]; then say server qmail; fi
+if [ -d "$etc/courier" ]; then say other Courier; fi
+if [ -f "$etc/cyrus.conf" ]; then say other Cyrus; fi
 
 # procmail's own file counts for all users where the mail server calls it.
 if [ -r "$etc/procmailrc" ]; then

@@ -46,12 +46,14 @@ func (a *answer) store(n *notes) Store {
 	switch {
 	case a.old != "":
 		n.notUnderstood("Dovecot %s: settings of Dovecot before 2.0 are not read", a.old)
+		n.problem("where Dovecot has mail is not known, because it is older than 2.0")
 		return s
 	case a.isBroken:
 		n.notUnderstood("Dovecot does not accept its own configuration (%s); doveconf -n on the host says more", a.broken)
 		n.problem("where Dovecot has mail is not known, because it does not accept its own configuration")
 		return s
 	case !a.hasDovecot:
+		n.problem("the host has no Dovecot that would say where mail is")
 		return s
 	}
 	top := a.blocks[0]

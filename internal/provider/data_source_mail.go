@@ -167,7 +167,7 @@ func mailSchema(ctx context.Context) schema.Schema {
 			"filters": lists("Users who have a filter of their own in their home, and its files: `.procmailrc`, `.mailfilter`, `.dovecot.sieve`."),
 			"problems": texts("What `cutover_maildir` with this `path` and `layout` would not do as this host does: another format, a place it cannot take, a prefix of folders, users without accounts, " +
 				"mail that is delivered to another place than Dovecot's inbox. Empty where it does the same."),
-			"not_understood": texts("What was not read or not understood, with its place: databases of users, recipes of procmail, routers of Exim that look up where mail goes, files that cannot be read. " +
+			"not_understood": texts("What was not read or not understood, with its place: databases of users, recipes of procmail, routers of Exim that look up where mail goes, Courier and Cyrus, files that cannot be read. " +
 				"Empty where this and `problems` are the whole truth."),
 			"id":       text("Name of the host."),
 			"timeouts": readTimeoutsAttribute(ctx),

@@ -63,7 +63,7 @@ func maildirSchema(ctx context.Context) schema.Schema {
 			"It is one drop-in, `/etc/dovecot/conf.d/99-cutover-NAME.conf`. A copy of the configuration with the drop-in is read by `doveconf` before anything live changes; " +
 			"then Dovecot is reloaded: a session that is in use goes on, one that has said nothing for a few seconds is ended with a word, and its client logs in again. A Dovecot that is stopped stays stopped.\n\n" +
 			"Everything in a home is done with that user's own rights; a directory in its place that root has made is given to the user. Destroying removes the drop-in, and never mail: Maildirs stay. " +
-			"The mail server must deliver to the same place (Postfix: `home_mailbox = Maildir/`).",
+			"The mail server must deliver to the same place (Postfix: `home_mailbox = Maildir/`). The data source `cutover_mail` says where a host has its mail and where it is delivered to.",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{
 				Required:            true,
