@@ -71,8 +71,9 @@ func TestAccMail(t *testing.T) {
 				resource.TestCheckResourceAttr(mailData, "delivery.0.command", "/usr/bin/procmail"),
 			}
 		}
-		t.Cleanup(func() { run(t, host, "mv", aliases+".lab", aliases) })
-		run(t, host, "sh", "-c", `cp -p "$1" "$1.lab" && printf 'helpdesk: mona,\n\t"|/usr/bin/tickets s3cret", s3cret@private.example\n' >>"$1"`, "sh", aliases)
+		// Sendmail's file is a link to the other.
+		t.Cleanup(func() { run(t, host, "mv", "/etc/aliases.lab", "/etc/aliases") })
+		run(t, host, "sh", "-c", `cd /etc && cp -p aliases aliases.lab && printf 'helpdesk: mona,\n\t"|/usr/bin/tickets s3cret", s3cret@private.example\n' >>aliases`)
 		step := fmt.Sprintf("delivery.%d.", steps-1)
 		for name, value := range map[string]string{
 			"id": host.Name, "driver": "maildir", "path": "~/mail", "layout": "maildir++", "separator": ".", "problems.#": "0", "not_understood.#": "0", "virtual_users.#": "0",
