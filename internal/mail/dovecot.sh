@@ -27,7 +27,8 @@ settings() {
 			n = split(args, word, " ")
 			if (word[n] ~ /^\//) file = word[n]
 		}
-		if (driver == "passwd-file" && file != "") put("file", file)
+		# A list of those who are refused, or of masters, is none of users.
+		if (driver == "passwd-file" && file != "" && !aside) put("file", file)
 		if (driver == "static" || driver == "passwd-file" || driver == "passwd") fields(args)
 	}
 	/^[ \t]*#/ || !NF { next }
@@ -36,7 +37,7 @@ settings() {
 		block[++depth] = substr($0, 1, length($0) - 1)
 		sub(/[ \t]+$/, "", block[depth])
 		if (depth == 1 && $1 ~ /^(passdb|userdb)$/) {
-			kind = $1; number++; driver = file = args = ""
+			kind = $1; number++; driver = file = args = ""; aside = 0
 			name = $2 == "{" ? "" : $2
 		}
 		# An empty block is one all the same.
@@ -56,6 +57,7 @@ settings() {
 	}
 	kind != "" && depth == 1 {
 		if (key == "driver" || key == "passdb_driver" || key == "userdb_driver") driver = value
+		else if ((key == "deny" || key == "master") && value == "yes") aside = 1
 		else if (key == "args") args = value
 		else if (key == "passwd_file_path") file = value
 		else if (key == "default_fields" || key == "override_fields") fields(value)

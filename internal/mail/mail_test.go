@@ -92,6 +92,23 @@ func TestVirtualUsers(t *testing.T) {
 	}
 }
 
+// Files of those who are refused and of masters are not those of the users.
+func TestPasswdFilesAsideAreNotCounted(t *testing.T) {
+	m := newMachine(t)
+	m.dovecot("2.3.13", "mail_location = maildir:/srv/vmail/%d/%n\npassdb {\n  args = HERE/deny\n  deny = yes\n  driver = passwd-file\n}\npassdb {\n  args = HERE/masters\n  driver = passwd-file\n  master = yes\n}\n"+
+		"passdb {\n  args = HERE/users\n  driver = passwd-file\n}\nuserdb {\n  args = uid=vmail gid=vmail home=/srv/vmail/%d/%n\n  driver = static\n}\n")
+	m.file("users", "anna@example.org:x::::::\n")
+	m.file("deny", "eve:x\n")
+	found := m.inspect()
+	want := []VirtualUsers{{Program: "dovecot", Source: "static", File: m.dir + "/users", UID: "vmail", GID: "vmail", Home: "/srv/vmail/%d/%n", Accounts: 1}}
+	if !reflect.DeepEqual(found.VirtualUsers, want) || len(found.NotUnderstood) > 0 {
+		t.Errorf("%+v, %q", found.VirtualUsers, found.NotUnderstood)
+	}
+	if len(found.Problems) != 2 || !strings.Contains(found.Problems[1], "users with the home /srv/vmail/%d/%n who need have no account") {
+		t.Errorf("%q", found.Problems)
+	}
+}
+
 func TestLocations(t *testing.T) {
 	one := func(location string) string { return "dovecot\t2.3.19\nset\t\tmail_location\t" + location + "\n" }
 	several := func(pairs ...string) string {

@@ -90,6 +90,9 @@ func (a *answer) store(n *notes) Store {
 
 // hasOneSetting reports whether it is a Dovecot with mail_location: up to 2.3.
 func (a *answer) hasOneSetting() bool {
+	if _, has := a.blocks[0].set["mail_location"]; has {
+		return true
+	}
 	major, rest, _ := strings.Cut(a.version, ".")
 	minor, _, _ := strings.Cut(rest, ".")
 	return major == "2" && len(minor) == 1 && minor < "4"
