@@ -5,8 +5,9 @@
 #   $3 the Maildir's path in the home
 #   $4 mode of its directories
 #   $5 the user's mbox spool, for which there is a link; or -
-#   then the folders' directories in the Maildir (".Archive"), each followed by
-#   its line in subscriptions
+#   then the folders' directories in the Maildir, each followed by its line in
+#   subscriptions: ".Archive.2009" and "Archive.2009" in the layout maildir++,
+#   twice "Archive/2009" in the layout fs
 # Says one line for each thing that is not as it should be (look, make): the
 # path, and what is the matter.
 set -u
@@ -68,27 +69,44 @@ tree() {
 }
 
 # subscribe LINE: the format of Dovecot 2.3 and later starts with "V<tab>2" and
-# has a tab between the parts of a name; before, it was the storage's dot.
+# has a tab between the parts of a name; before, it was the layout's dot or slash.
 subscribe() {
 	file=./$maildir/subscriptions
 	line=$1
 	[ ! -h "$file" ] || return 0
 	if [ -s "$file" ] && [ "$(head -n 1 "$file")" = "V${tab}2" ]; then
-		line=$(printf '%s\n' "$line" | tr . '\t')
+		line=$(printf '%s\n' "$line" | tr . '\t' | tr / '\t')
 	fi
 	grep -qxF -e "$line" "$file" 2>/dev/null || printf '%s\n' "$line" >>"$file"
+}
+
+# above FOLDER: in the layout fs a folder lies in the directories of those above
+# it, which need not hold mail.
+above() {
+	on=
+	way=$1
+	while :; do
+		case $way in */*) ;; *) return 0 ;; esac
+		on=${on:+$on/}${way%%/*}
+		way=${way#*/}
+		directory "$maildir/$on" || return 1
+	done
 }
 
 case $action in
 look | make)
 	tree "$maildir" || :
 	while [ $# -gt 1 ]; do
-		if tree "$maildir/$1" && [ "$action" = make ]; then
+		if above "$1" && tree "$maildir/$1" && [ "$action" = make ]; then
 			subscribe "$2"
 		fi
-		if [ "$action" = make ] && [ -d "./$maildir/$1" ] && [ ! -e "./$maildir/$1/maildirfolder" ]; then
-			: >"./$maildir/$1/maildirfolder"
-		fi
+		case $1 in
+		.*) # the layout maildir++ marks its folders
+			if [ "$action" = make ] && [ -d "./$maildir/$1" ] && [ ! -e "./$maildir/$1/maildirfolder" ]; then
+				: >"./$maildir/$1/maildirfolder"
+			fi
+			;;
+		esac
 		shift 2
 	done
 	if [ "$spool" != - ] && [ "$(readlink "./$links/mail")" != "$spool" ]; then

@@ -96,35 +96,6 @@ func (f facts) syntax(hostName string) (string, error) {
 	return "2.4", nil
 }
 
-// setup is what a drop-in for this host depends on. In a host's own
-// configuration with a drop-in in force the namespace of the inbox may be
-// hidden; then before, which the drop-in has noted, stands.
-func (f facts) setup(hostName string, before setup) (setup, error) {
-	syntax, err := f.syntax(hostName)
-	if err != nil {
-		return setup{}, err
-	}
-	d := setup{syntax: syntax, inbox: "inbox", separator: "."}
-	if before.inbox != "" {
-		d.inbox, d.separator = before.inbox, before.separator
-	}
-	name, separator := "", ""
-	for _, line := range strings.Split(f.namespaces, "\n") {
-		words := strings.Fields(line)
-		switch {
-		case strings.HasPrefix(line, "namespace ") && len(words) == 3:
-			name, separator = words[1], ""
-		case strings.HasPrefix(line, "  separator = ") && len(words) == 3:
-			separator = words[2]
-		case line == "  inbox = yes" && name != "cutover_spool":
-			d.inbox = name
-		case line == "}" && name == d.inbox && separator != "":
-			d.separator = separator
-		}
-	}
-	return d, nil
-}
-
 // State is a host as Inspect finds it.
 type State struct {
 	Spec
@@ -173,16 +144,16 @@ func (s Spec) Apply(ctx context.Context, h host.Host, changing bool, before []st
 	if err != nil {
 		return err
 	}
+	var was Spec
 	var there setup
 	if f.hasDropIn {
-		var was Spec
 		was, there, _, err = parse(s.Name, f.dropIn)
 		if !changing && (err != nil || was.dropIn(there) != s.dropIn(there)) {
 			return fmt.Errorf("host %q has %s already, and it says something else; import it (terraform import … %s/%s), or choose another name",
 				h.Name(), s.DropIn(), h.Name(), s.Name)
 		}
 	}
-	d, err := f.setup(h.Name(), there)
+	d, err := f.setup(h.Name(), s, was, there)
 	if err != nil {
 		return err
 	}
@@ -194,7 +165,7 @@ func (s Spec) Apply(ctx context.Context, h host.Host, changing bool, before []st
 		return fmt.Errorf("on host %q, Maildirs could not be made, so Dovecot was told nothing:\n  %s", h.Name(), strings.Join(problems, "\n  "))
 	}
 	gone := slices.DeleteFunc(slices.Clone(before), func(user string) bool { return slices.Contains(s.Users, user) })
-	if _, err := (Spec{Path: s.Path, Mode: s.Mode, Users: gone}).trees(ctx, h, "drop"); err != nil {
+	if _, err := (Spec{Path: s.Path, Layout: s.Layout, Mode: s.Mode, Users: gone}).trees(ctx, h, "drop"); err != nil {
 		return errors.Join(err, ErrUnsure)
 	}
 	args := []string{"put", s.DropIn()}

@@ -8,13 +8,6 @@ import (
 	"strings"
 )
 
-// setup is what of the host's Dovecot a drop-in depends on.
-type setup struct {
-	syntax string // "2.3" for all before 2.4, or "2.4"
-	// inbox and separator are those of the namespace that has the inbox.
-	inbox, separator string
-}
-
 // spoolRoot is where a namespace of spools looks for folders: the link to a
 // user's spool, or nothing.
 const spoolRoot = "~/.cutover-spool"
@@ -25,10 +18,22 @@ type setting struct{ key, value string }
 // settings are what must hold with the drop-in in force; other files may have
 // something to say about them.
 func (s Spec) settings(d setup) []setting {
-	if d.syntax == "2.3" {
-		return []setting{{"mail_location", "maildir:" + s.Path}, {"namespace/" + d.inbox + "/location", ""}}
+	if d.syntax != "2.3" {
+		return []setting{{"mail_driver", "maildir"}, {"mail_path", s.Path}, {"mail_inbox_path", s.Path}, {"maildir/mailbox_list_layout", string(s.Layout)}}
 	}
-	return []setting{{"mail_driver", "maildir"}, {"mail_path", s.Path}, {"mail_inbox_path", s.Path}}
+	must := []setting{{"mail_location", s.location()}}
+	if plainName.MatchString(d.inbox) {
+		must = append(must, setting{"namespace/" + d.inbox + "/location", ""})
+	}
+	return must
+}
+
+// location is mail_location, the one setting up to Dovecot 2.3.
+func (s Spec) location() string {
+	if s.Layout == LayoutFS {
+		return "maildir:" + s.Path + ":LAYOUT=fs"
+	}
+	return "maildir:" + s.Path
 }
 
 // dropIn is the drop-in's content: what was asked for in comments, so that it
@@ -39,6 +44,9 @@ func (s Spec) dropIn(d setup) string {
 	fmt.Fprintf(&b, "# Managed by Terraform: cutover_maildir %q.\n", s.Name)
 	b.WriteString("# Changes made here are undone by the next apply; destroying the resource removes this file, never mail.\n#\n")
 	fmt.Fprintf(&b, "# dovecot %s\n# inbox %s\n# separator %s\n# path %s\n# mode %s\n", d.syntax, d.inbox, d.separator, s.Path, s.Mode)
+	if s.Layout != LayoutMaildirPP { // drop-ins from before there was a choice have no such line
+		fmt.Fprintf(&b, "# layout %s\n", s.Layout)
+	}
 	if s.Spool != NoSpool {
 		fmt.Fprintf(&b, "# spool %s %s\n", s.Spool, s.SpoolDirectory)
 	}
@@ -50,11 +58,14 @@ func (s Spec) dropIn(d setup) string {
 	}
 	b.WriteString("\n")
 	if d.syntax == "2.3" {
-		fmt.Fprintf(&b, "mail_location = maildir:%s\n", s.Path)
+		fmt.Fprintf(&b, "mail_location = %s\n", s.location())
 	} else {
 		// Without mail_inbox_path, the inbox would be where Debian's
 		// 10-mail.conf puts it; empty, it would be a folder of that name.
 		fmt.Fprintf(&b, "mail_driver = maildir\nmail_path = %s\nmail_inbox_path = %s\n", s.Path, s.Path)
+		// Only in this block is it for Maildirs alone, and stronger than a
+		// mailbox_list_layout for all drivers.
+		fmt.Fprintf(&b, "maildir {\n  mailbox_list_layout = %s\n}\n", s.Layout)
 	}
 	b.WriteString(s.namespaces(d))
 	text := b.String()
@@ -81,7 +92,11 @@ func (s Spec) namespaces(d setup) string {
 	} else {
 		mbox += "  mail_driver = mbox\n  mail_path = " + spoolRoot + "\n  mail_inbox_path = " + s.SpoolDirectory + "/%{user | username}\n  mail_index_path = MEMORY\n"
 	}
-	return fmt.Sprintf("\nnamespace %s {\n  inbox = %s\n}\nnamespace cutover_spool {\n%s}\n", d.inbox, inboxHas, mbox)
+	inbox := fmt.Sprintf("namespace %s {\n  inbox = %s\n}\n", quoted(d.inbox), inboxHas)
+	if d.inbox == unnamed {
+		inbox = "" // a block would be a second namespace; the spool's has the same separator
+	}
+	return fmt.Sprintf("\n%snamespace cutover_spool {\n%s}\n", inbox, mbox)
 }
 
 const digestMark = "\n# sha256 "
@@ -94,7 +109,7 @@ func digest(text string) string {
 // parse reads back what a drop-in was written for. untouched is false where
 // somebody has changed the file since.
 func parse(name, content string) (s Spec, d setup, untouched bool, err error) {
-	s.Name = name
+	s.Name, s.Layout = name, LayoutMaildirPP
 	for _, line := range strings.Split(content, "\n") {
 		key, value, ok := strings.Cut(strings.TrimPrefix(line, "# "), " ")
 		if !ok || !strings.HasPrefix(line, "# ") {
@@ -109,6 +124,8 @@ func parse(name, content string) (s Spec, d setup, untouched bool, err error) {
 			d.separator = value
 		case "path":
 			s.Path = value
+		case "layout":
+			s.Layout = Layout(value)
 		case "mode":
 			s.Mode = value
 		case "spool":

@@ -22,12 +22,35 @@ import (
 type Spec struct {
 	Name    string   // tells drop-ins apart; see CheckName
 	Path    string   // "~/" and the Maildir's path in each home
+	Layout  Layout   // where a Maildir has its folders
 	Mode    string   // of the Maildirs' directories, in octal: "0700"
 	Users   []string // whose Maildirs are made
 	Folders []string // beside the inbox, such as "Archive/2009"
 	Spool   Spool
 	// SpoolDirectory holds the mbox spools, one file a user, such as /var/mail.
 	SpoolDirectory string
+}
+
+// Layout is where a Maildir has its folders.
+type Layout string
+
+// LayoutMaildirPP has the folder Archive/2009 in ".Archive.2009" of the
+// Maildir, LayoutFS in "Archive/2009". The inbox is the Maildir itself in both.
+const (
+	LayoutMaildirPP Layout = "maildir++"
+	LayoutFS        Layout = "fs"
+)
+
+// Layouts are all that there are.
+var Layouts = []string{string(LayoutMaildirPP), string(LayoutFS)}
+
+// separator is what Dovecot has between the parts of a folder's name where its
+// configuration does not say.
+func (l Layout) separator() string {
+	if l == LayoutFS {
+		return "/"
+	}
+	return "."
 }
 
 // Spool is what becomes of the mbox spools.
@@ -111,14 +134,27 @@ func CheckFolder(folder string) error {
 	return nil
 }
 
+// CheckFolder says why a folder cannot be in that layout.
+func (l Layout) CheckFolder(folder string) error {
+	for _, part := range strings.Split(folder, "/") {
+		if l == LayoutFS && (part == "cur" || part == "new" || part == "tmp") {
+			return fmt.Errorf("the folder %q: with the layout fs no folder can be called %s, because each Maildir has a directory of that name", folder, part)
+		}
+	}
+	return nil
+}
+
 // Check says what is wrong with s as far as can be told without the host.
 func (s Spec) Check() error {
 	problems := []error{CheckName(s.Name), CheckPath(s.Path), CheckMode(s.Mode)}
+	if !slices.Contains(Layouts, string(s.Layout)) {
+		problems = append(problems, fmt.Errorf("%q is not a layout: it is one of %s", s.Layout, strings.Join(Layouts, ", ")))
+	}
 	for _, user := range s.Users {
 		problems = append(problems, CheckUser(user))
 	}
 	for _, folder := range s.Folders {
-		problems = append(problems, CheckFolder(folder))
+		problems = append(problems, CheckFolder(folder), s.Layout.CheckFolder(folder))
 	}
 	if s.Spool != NoSpool {
 		problems = append(problems, CheckSpoolDirectory(s.SpoolDirectory))
@@ -135,10 +171,15 @@ func (s Spec) sorted() Spec {
 	return s
 }
 
-// folderName is a folder's name in the Maildir++ layout, without the dot in
-// front: modified UTF-7 (RFC 3501, section 5.1.3) with dots between the parts.
-func folderName(folder string) string {
-	return strings.ReplaceAll(modifiedUTF7(folder), "/", ".")
+// folder is a folder's directory in the Maildir, and its line in subscriptions:
+// modified UTF-7 (RFC 3501, section 5.1.3).
+func (l Layout) folder(folder string) (directory, line string) {
+	name := modifiedUTF7(folder)
+	if l == LayoutFS {
+		return name, name
+	}
+	name = strings.ReplaceAll(name, "/", ".")
+	return "." + name, name
 }
 
 func modifiedUTF7(text string) string {

@@ -14,11 +14,13 @@ const (
 	dropInPath = "/etc/dovecot/conf.d/99-cutover-maildir.conf"
 	look23     = "version 2.3.19.1 (9b53102964)\nrunning yes\n> namespace inbox {\n>   inbox = yes\n>   location = \n>   mailbox Drafts {\n>     special_use = \\Drafts\n>   }\n>   prefix = \n> }\n"
 	look24     = "version 2.4.1-4 (7d8c0e5759)\nrunning no\n> namespace private {\n>   inbox = yes\n>   separator = /\n> }\n"
+	// put24 are what must hold in a Dovecot as in look24.
+	put24 = "mail_driver maildir mail_path '~/mail' mail_inbox_path '~/mail' maildir/mailbox_list_layout maildir++"
 )
 
 func wanted() Spec {
 	return Spec{
-		Name: "maildir", Path: "~/mail", Mode: "0700", SpoolDirectory: "/var/mail",
+		Name: "maildir", Path: "~/mail", Layout: LayoutMaildirPP, Mode: "0700", SpoolDirectory: "/var/mail",
 		Users: []string{"bert", "anna"}, Folders: []string{"Sent", "Größe/R&D"},
 	}
 }
@@ -36,9 +38,9 @@ func TestDropInIsInTheSyntaxOfTheVersion(t *testing.T) {
 		want  string
 	}{
 		"2.3":       {setup{"2.3", "inbox", "."}, NoSpool, "mail_location = maildir:~/mail"},
-		"2.4":       {setup{"2.4", "inbox", "."}, NoSpool, "mail_driver = maildir\nmail_path = ~/mail\nmail_inbox_path = ~/mail"},
+		"2.4":       {setup{"2.4", "inbox", "."}, NoSpool, "mail_driver = maildir\nmail_path = ~/mail\nmail_inbox_path = ~/mail\nmaildir {\n  mailbox_list_layout = maildir++\n}"},
 		"2.3 inbox": {setup{"2.3", "inbox", "."}, SpoolInbox, "mail_location = maildir:~/mail\n\nnamespace inbox {\n  inbox = no\n}\nnamespace cutover_spool {\n  prefix = \"#mbox.\"\n  inbox = yes\n  hidden = yes\n  list = no\n  separator = .\n  location = mbox:~/.cutover-spool:INBOX=/var/mail/%n:INDEX=MEMORY\n}"},
-		"2.4 namespace": {setup{"2.4", "private", "/"}, SpoolNamespace, "mail_driver = maildir\nmail_path = ~/mail\nmail_inbox_path = ~/mail\n\nnamespace private {\n  inbox = yes\n  separator = /\n}\nnamespace cutover_spool {\n  prefix = spool/\n  subscriptions = no\n  separator = /\n" +
+		"2.4 namespace": {setup{"2.4", "private", "/"}, SpoolNamespace, "mail_driver = maildir\nmail_path = ~/mail\nmail_inbox_path = ~/mail\nmaildir {\n  mailbox_list_layout = maildir++\n}\n\nnamespace private {\n  inbox = yes\n  separator = /\n}\nnamespace cutover_spool {\n  prefix = spool/\n  subscriptions = no\n  separator = /\n" +
 			"  mail_driver = mbox\n  mail_path = ~/.cutover-spool\n  mail_inbox_path = /var/mail/%{user | username}\n  mail_index_path = MEMORY\n}"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,10 +82,10 @@ func TestApplyMakesTreesAndThenTheDropIn(t *testing.T) {
 
 func TestApplyDropsLinksOfUsersWhoAreGone(t *testing.T) {
 	fake := hosttest.New(t)
-	s := Spec{Name: "maildir", Path: "~/mail", Mode: "0700"}
+	s := Spec{Name: "maildir", Path: "~/mail", Layout: LayoutMaildirPP, Mode: "0700"}
 	fake.Expect("maildir/facts.sh " + dropInPath).Prints(look24 + "end\n")
 	fake.Expect("maildir/trees.sh drop mail 700 -").WithStdin("anna\n").Prints("user anna\nend\n")
-	fake.Expect("maildir/drop_in.sh put " + dropInPath + " mail_driver maildir mail_path '~/mail' mail_inbox_path '~/mail'").
+	fake.Expect("maildir/drop_in.sh put " + dropInPath + " " + put24).
 		WithStdin(s.dropIn(setup{"2.4", "private", "/"}))
 	if err := s.Apply(t.Context(), fake, true, []string{"anna"}); err != nil {
 		t.Fatal(err)
@@ -107,11 +109,11 @@ func TestApplyTellsDovecotNothingWhereMaildirsAreNotMade(t *testing.T) {
 }
 
 func TestApplyExplainsWhyDovecotRefused(t *testing.T) {
-	s := Spec{Name: "maildir", Path: "~/mail", Mode: "0700"}
+	s := Spec{Name: "maildir", Path: "~/mail", Layout: LayoutMaildirPP, Mode: "0700"}
 	for code, want := range map[int]string{exitRefused: "nothing was changed", exitOverridden: "last word", exitPutBack: "put back as it was"} {
 		fake := hosttest.New(t)
 		fake.Expect("maildir/facts.sh " + dropInPath).Prints(look24 + "end\n")
-		fake.Expect("maildir/drop_in.sh put "+dropInPath+" mail_driver maildir mail_path '~/mail' mail_inbox_path '~/mail'").
+		fake.Expect("maildir/drop_in.sh put "+dropInPath+" "+put24).
 			Exits(code, "Fatal: line 3: Unknown setting: foo")
 		err := s.Apply(t.Context(), fake, false, nil)
 		if err == nil || errors.Is(err, ErrUnsure) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "\n  Fatal: line 3") {
@@ -120,14 +122,14 @@ func TestApplyExplainsWhyDovecotRefused(t *testing.T) {
 	}
 	fake := hosttest.New(t)
 	fake.Expect("maildir/facts.sh " + dropInPath).Prints(look24 + "end\n")
-	fake.Expect("maildir/drop_in.sh put " + dropInPath + " mail_driver maildir mail_path '~/mail' mail_inbox_path '~/mail'").Fails(errors.New("connection lost"))
+	fake.Expect("maildir/drop_in.sh put " + dropInPath + " " + put24).Fails(errors.New("connection lost"))
 	if err := s.Apply(t.Context(), fake, false, nil); !errors.Is(err, ErrUnsure) {
 		t.Errorf("a lost connection: %v", err)
 	}
 }
 
 func TestApplyLeavesAnotherDropInOfThatNameAlone(t *testing.T) {
-	other := Spec{Name: "maildir", Path: "~/Maildir", Mode: "0700"}.dropIn(setup{"2.3", "inbox", "."})
+	other := Spec{Name: "maildir", Path: "~/Maildir", Layout: LayoutMaildirPP, Mode: "0700"}.dropIn(setup{"2.3", "inbox", "."})
 	fake := hosttest.New(t)
 	fake.Expect("maildir/facts.sh " + dropInPath).Prints(look23 + quote(other) + "end\n")
 	if err := wanted().Apply(t.Context(), fake, false, nil); err == nil || !strings.Contains(err.Error(), "terraform import … fake/maildir") {

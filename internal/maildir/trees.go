@@ -22,8 +22,8 @@ func (s Spec) trees(ctx context.Context, h host.Host, action string) ([]string, 
 	}
 	args := []string{action, strings.TrimPrefix(s.Path, "~/"), strings.TrimLeft(s.Mode, "0"), spools}
 	for _, folder := range s.Folders {
-		name := folderName(folder)
-		args = append(args, "."+name, name)
+		directory, line := s.Layout.folder(folder)
+		args = append(args, directory, line)
 	}
 	cmd := host.Sh(treesScript, args...)
 	cmd.Stdin = strings.NewReader(strings.Join(s.Users, "\n") + "\n")

@@ -92,6 +92,7 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 		newHostDataSource,
 		newHostUsersDataSource,
 		newVhostsDataSource,
+		newMailDataSource,
 		newServiceCheckDataSource,
 		newSyncPreviewDataSource,
 		newTunnelTrafficDataSource,

@@ -27,6 +27,7 @@ type maildirModel struct {
 	Host           types.String   `tfsdk:"host"`
 	Name           types.String   `tfsdk:"name"`
 	Path           types.String   `tfsdk:"path"`
+	Layout         types.String   `tfsdk:"layout"`
 	Mode           types.String   `tfsdk:"mode"`
 	Users          types.Set      `tfsdk:"users"`
 	Folders        types.Set      `tfsdk:"folders"`
@@ -62,7 +63,7 @@ func maildirSchema(ctx context.Context) schema.Schema {
 			"It is one drop-in, `/etc/dovecot/conf.d/99-cutover-NAME.conf`. A copy of the configuration with the drop-in is read by `doveconf` before anything live changes; " +
 			"then Dovecot is reloaded: a session that is in use goes on, one that has said nothing for a few seconds is ended with a word, and its client logs in again. A Dovecot that is stopped stays stopped.\n\n" +
 			"Everything in a home is done with that user's own rights; a directory in its place that root has made is given to the user. Destroying removes the drop-in, and never mail: Maildirs stay. " +
-			"The mail server must deliver to the same place (Postfix: `home_mailbox = Maildir/`).",
+			"The mail server must deliver to the same place (Postfix: `home_mailbox = Maildir/`). The data source `cutover_mail` says where a host has its mail and where it is delivered to.",
 		Attributes: map[string]schema.Attribute{
 			"host": schema.StringAttribute{
 				Required:            true,
@@ -73,6 +74,12 @@ func maildirSchema(ctx context.Context) schema.Schema {
 				Optional: true, Computed: true, Default: stringdefault.StaticString("~/Maildir"),
 				MarkdownDescription: "The Maildir in each home. Default: `~/Maildir`.",
 				Validators:          []validator.String{checkedText{"a path in a home", asDirectory(maildir.CheckPath)}},
+			},
+			"layout": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(string(maildir.LayoutMaildirPP)),
+				MarkdownDescription: "Where a Maildir has its folders. `maildir++`: `Archive/2009` is the directory `.Archive.2009`. `fs`: it is `Archive/2009`. " +
+					"A change moves no mail: folders in the other layout stay, and Dovecot does not show them any more. Default: `maildir++`.",
+				Validators: []validator.String{stringvalidator.OneOf(maildir.Layouts...)},
 			},
 			"users": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -125,6 +132,11 @@ func validateMaildir(_ context.Context, m *maildirModel, diags *diag.Diagnostics
 	if m.MboxSpool.ValueString() == string(maildir.SpoolNamespace) && m.Users.IsNull() {
 		diags.AddAttributeError(path.Root("users"), "No users", "With mbox_spool = \"namespace\" the spools of users are shown beside their Maildirs; users says whose.")
 	}
+	for _, folder := range stringsOf(m.Folders) {
+		if err := maildir.Layout(m.Layout.ValueString()).CheckFolder(folder); err != nil {
+			diags.AddAttributeError(path.Root("folders"), "Not a folder of this layout", capitalised(err.Error())+".")
+		}
+	}
 }
 
 // wanted is what a plan or a state says of the host.
@@ -132,6 +144,7 @@ func (m *maildirModel) wanted() maildir.Spec {
 	return maildir.Spec{
 		Name:           m.Name.ValueString(),
 		Path:           directory(m.Path.ValueString()),
+		Layout:         maildir.Layout(m.Layout.ValueString()),
 		Mode:           m.Mode.ValueString(),
 		Users:          stringsOf(m.Users),
 		Folders:        stringsOf(m.Folders),
@@ -183,7 +196,7 @@ func readMaildir(ctx context.Context, r *request[maildirModel], state *maildirMo
 	if actual.Path == "" {
 		return true, nil // the drop-in cannot be read any more; status says so
 	}
-	state.Path, state.Mode = directoryLike(state.Path, actual.Path), types.StringValue(actual.Mode)
+	state.Path, state.Layout, state.Mode = directoryLike(state.Path, actual.Path), types.StringValue(string(actual.Layout)), types.StringValue(actual.Mode)
 	state.MboxSpool = types.StringNull()
 	if actual.Spool != maildir.NoSpool {
 		state.MboxSpool, state.SpoolDirectory = types.StringValue(string(actual.Spool)), directoryLike(state.SpoolDirectory, actual.SpoolDirectory)

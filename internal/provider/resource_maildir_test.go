@@ -36,6 +36,8 @@ func TestMaildirRefusesBadInput(t *testing.T) {
 		"unknown spool":    {`mbox_spool = "folder"`, `value must be one of`},
 		"nobody's spool":   {`mbox_spool = "namespace"`, `users\s+says\s+whose`},
 		"spool's place":    {`spool_directory = "mail"`, `absolute\s+path`},
+		"unknown layout":   {`layout = "index"`, `value must be one of`},
+		"folder of fs":     {"layout = \"fs\"\nfolders = [\"Archive/new\"]", `no\s+folder\s+can\s+be\s+called\s+new`},
 		"bad name":         {`name = "../x"`, `lower-case\s+letters`},
 		"host not in list": {`host = "elsewhere"`, `no\s+host\s+"elsewhere"`},
 	} {
@@ -257,6 +259,20 @@ func TestAccMaildir(t *testing.T) {
 							prints(host, "mila 750", "stat", "-c", "%U %a", "/home/mila/post/in/cur"))
 					}),
 				},
+				{ // folders as directories in directories
+					Config:           maildirConfig(w, host, "  users = [\"mila\"]\n  path  = \"~/tree\"\n  layout = \"fs\"\n  folders = [\"Archive/Größe\"]"),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
+					Check: check(t, func() error {
+						return errors.Join(
+							imapSays(w, host, "mila", `LIST "" "*"`, "Archive/Gr&APYA3w-e", "SELECT Archive/Gr&APYA3w-e", "* 0 EXISTS", "CREATE Sent/2009", "OK", `LSUB "" "*"`, "Archive/Gr&APYA3w-e"),
+							prints(host, "mila 700\nmila 700", "sh", "-c", "stat -c '%U %a' /home/mila/tree/Archive/Gr*/new /home/mila/tree/Sent/2009/cur"))
+					}),
+				},
+				{ResourceName: mailAddress, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/maildir"},
+				{ // and back, where the inbox still is
+					Config:           maildirConfig(w, host, "  users = [\"mila\"]\n  path  = \"~/post/in\"\n  mode  = \"0750\""),
+					ConfigPlanChecks: actionOn(mailAddress, plancheck.ResourceActionUpdate),
+				},
 				{ // changed by hand
 					PreConfig: func() {
 						run(t, host, "sh", "-c", "echo '# mine' >>/etc/dovecot/conf.d/99-cutover-maildir.conf")
@@ -288,6 +304,60 @@ func TestAccMaildir(t *testing.T) {
 		if session != nil {
 			session.conn.Close()
 		}
+	})
+}
+
+// Up to Dovecot 2.3 a namespace need not have a name. No other file can then
+// change it, and a second one with the same prefix lets nobody log in.
+func TestAccMaildirWithANamespaceWithoutAName(t *testing.T) {
+	onOldHosts(t, func(t *testing.T, w *world, host *lab.Host) {
+		t.Helper()
+		untouched(t, host)
+		asInstalled(t, host)
+		people(t, host, "mina")
+		spool(t, host, "mina")
+		t.Cleanup(func() {
+			run(t, host, "sh", "-c", `cd /etc/dovecot/conf.d && rm -f 20-unnamed.conf && mv 15-mailboxes.conf.lab 15-mailboxes.conf`)
+		})
+		// 10-mail.conf is put back by asInstalled, whose clean-up runs after this one.
+		run(t, host, "sh", "-c", `cd /etc/dovecot/conf.d && cp -p 15-mailboxes.conf 15-mailboxes.conf.lab &&
+			sed -i '/^namespace inbox {/,/^}/d' 10-mail.conf 15-mailboxes.conf && printf 'namespace {\n  inbox = yes\n}\n' >20-unnamed.conf && doveadm reload`)
+		const mina = "  users = [\"mina\"]\n  path = \"~/post\"\n"
+		asWritten := func() error {
+			return prints(host, "namespace {", "sh", "-c", "doveconf -n namespace | grep '^namespace' | grep -v cutover_spool")
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{
+				{
+					Config: maildirConfig(w, host, mina),
+					Check: check(t, func() error {
+						return errors.Join(asWritten(), imapSays(w, host, "mina", "STATUS INBOX (MESSAGES)", "MESSAGES 0", "CREATE Sent.2009", "OK"),
+							prints(host, "mina 700", "stat", "-c", "%U %a", "/home/mina/post/.Sent.2009/cur"))
+					}),
+				},
+				{
+					Config: maildirConfig(w, host, mina+"  mbox_spool = \"namespace\"\n"),
+					Check: check(t, func() error {
+						return errors.Join(asWritten(), imapSays(w, host, "mina", `LIST "" "*"`, "spool.mail", "SELECT spool.mail", "* 1 EXISTS", "STATUS INBOX (MESSAGES)", "MESSAGES 0"))
+					}),
+				},
+				{ResourceName: mailAddress, ImportState: true, ImportStateVerify: true, ImportStateId: host.Name + "/maildir"},
+				{
+					Config:      maildirConfig(w, host, mina+"  mbox_spool = \"inbox\"\n"),
+					ExpectError: regexp.MustCompile(`(?s)Unable to update maildir.*has\s+no\s+name.*write\s+"namespace\s+inbox\s+\{"`),
+				},
+				{ // written so, it can
+					PreConfig: func() {
+						run(t, host, "sh", "-c", "cd /etc/dovecot/conf.d && sed -i 's/^namespace {/namespace inbox {/' 20-unnamed.conf && doveadm reload")
+					},
+					Config: maildirConfig(w, host, mina+"  mbox_spool = \"inbox\"\n"),
+					Check: check(t, func() error {
+						return imapSays(w, host, "mina", "SELECT INBOX", "* 1 EXISTS", "FETCH 1 BODY[HEADER]", "Spooled")
+					}),
+				},
+			},
+		})
 	})
 }
 
