@@ -1,7 +1,7 @@
 # Moves a live web and mail server to a new machine, phase by phase:
 #
-#   terraform apply -var phase=prepare    accounts, homes, a first pass; repeat at will
-#   terraform apply -var phase=rehearse   a warm pass, and checks against the new host
+#   terraform apply -var phase=prepare    accounts, homes, a first pass, sites, mail; repeat at will
+#   terraform apply -var phase=rehearse   a warm pass, and checks of the new host
 #   terraform apply -var phase=cutover    the night itself: minutes of downtime
 #   terraform apply -var phase=retire     once every name has moved
 #
@@ -45,7 +45,7 @@ resource "cutover_home_skeleton" "people" {
   }
 }
 
-# Copy /home and /var/spool/mail from the old machine to the new, while it is live.
+# Rsync /home and /var/spool/mail from the old machine to the new, while it is live.
 resource "cutover_sync_pass" "first" {
   from     = "old"
   to       = "new"
@@ -55,7 +55,64 @@ resource "cutover_sync_pass" "first" {
   depends_on = [cutover_home_skeleton.people]
 }
 
-# Again, to make sure there are only minor changes for the final pass.
+# Configure services: Apache's vhosts, as the old machine has them ...
+data "cutover_vhosts" "old" {
+  host = "old"
+}
+
+resource "cutover_vhost" "sites" {
+  for_each = local.sites
+
+  host              = "new"
+  name              = each.value.name
+  priority          = each.value.priority
+  server_name       = each.value.server_name
+  aliases           = each.value.aliases
+  default_server    = each.value.default_server
+  ports             = each.value.ports
+  tls_ports         = each.value.tls_ports
+  document_root     = each.value.document_root
+  certificate       = each.value.certificate
+  certificate_key   = each.value.certificate_key
+  php_fpm_socket    = each.value.php_fpm_socket
+  redirect_to_https = each.value.redirect_to_https
+  extra             = each.value.extra
+  adopt             = true # the default site is there on a new host as well
+
+  depends_on = [cutover_sync_pass.first]
+}
+
+check "sites" {
+  assert {
+    condition     = length(local.sites_left) == 0
+    error_message = "Left out, and yours to see to: ${jsonencode(local.sites_left)}"
+  }
+}
+
+# ... and where Dovecot keeps mail.
+data "cutover_mail" "old" {
+  host = "old"
+}
+
+resource "cutover_maildir" "mail" {
+  count = length(data.cutover_mail.old.problems) == 0 ? 1 : 0
+
+  host   = "new"
+  path   = data.cutover_mail.old.path
+  layout = data.cutover_mail.old.layout
+  users  = [for user in cutover_host_user.people : user.name]
+
+  depends_on = [cutover_sync_pass.first]
+}
+
+check "mail" {
+  assert {
+    condition     = length(data.cutover_mail.old.problems) == 0
+    error_message = "Dovecot's mail location is yours to see to: ${join("; ", data.cutover_mail.old.problems)}"
+  }
+}
+
+# Rsync again, to make sure there are only minor changes for the final pass.
 resource "cutover_sync_pass" "warm" {
   count    = local.reached.rehearse ? 1 : 0
   from     = "old"
@@ -64,6 +121,23 @@ resource "cutover_sync_pass" "warm" {
   excludes = local.excludes
 
   depends_on = [cutover_sync_pass.first]
+}
+
+data "cutover_sync_preview" "final" {
+  count    = var.phase == "rehearse" ? 1 : 0
+  from     = "old"
+  to       = "new"
+  paths    = var.paths
+  excludes = local.excludes
+
+  depends_on = [cutover_sync_pass.warm]
+}
+
+check "minor_changes" {
+  assert {
+    condition     = alltrue([for preview in data.cutover_sync_preview.final : preview.changes <= var.minor])
+    error_message = "The old machine has changed more than ${var.minor} entries since the warm pass: ${jsonencode([for preview in data.cutover_sync_preview.final : preview.changes])}. Rehearse again."
+  }
 }
 
 # Make sure everything works, before any name points to the new machine. What does not is
@@ -75,9 +149,10 @@ data "cutover_service_check" "new" {
   port        = each.value
   protocol    = each.key
   server_name = var.site
+  timeout     = "5s"
   fail        = false
 
-  depends_on = [cutover_sync_pass.warm]
+  depends_on = [cutover_sync_pass.warm, cutover_vhost.sites, cutover_maildir.mail]
 }
 
 check "new" {
@@ -87,13 +162,24 @@ check "new" {
   }
 }
 
+# On the old machine, disable SSH and FTP logins for the users who move.
+resource "cutover_login_lock" "people" {
+  count        = local.reached.cutover ? 1 : 0
+  host         = "old"
+  users        = [for user in cutover_host_user.people : user.name]
+  end_sessions = true
+  message      = "This server is moving. Log in at the new one: ${var.new}"
+
+  depends_on = [cutover_sync_pass.warm]
+}
+
 # From now on, who comes waits a moment instead of being refused.
 resource "cutover_connection_hold" "ports" {
   count = var.phase == "cutover" ? 1 : 0
   host  = "old"
   ports = values(var.ports)
 
-  depends_on = [cutover_sync_pass.warm]
+  depends_on = [cutover_login_lock.people]
 }
 
 # Stop services on the old machine, and keep them from coming back at boot.
@@ -109,7 +195,7 @@ resource "cutover_service" "old" {
   depends_on = [cutover_connection_hold.ports]
 }
 
-# Again, final time. Data transferred here is the data that will be live in a sec.
+# Rsync again, final time. Data transferred here is the data that will be live in a sec.
 resource "cutover_sync_pass" "final" {
   count    = local.reached.cutover ? 1 : 0
   from     = "old"

@@ -35,6 +35,14 @@ locals {
   way_back = var.phase != "retire"
   # Below each of the paths, as rsync reads it.
   excludes = [for name in var.staying : "/${name}"]
+  # The sites that can be moved as they are. Lines in the server's own language (extra) need a server of the same kind.
+  sites = {
+    for key, site in data.cutover_vhosts.old.sites : key => site
+    if length(site.problems) == 0 && (site.extra == null || data.cutover_vhosts.old.server == var.web_server)
+  }
+  sites_left = {
+    for key, site in data.cutover_vhosts.old.sites : key => site.problems if !contains(keys(local.sites), key)
+  }
 }
 
 variable "old" {
@@ -56,6 +64,18 @@ variable "new_is_lost" {
 variable "site" {
   description = "A site that the new machine must serve before the cutover."
   type        = string
+}
+
+variable "web_server" {
+  description = "Web server of the new machine: apache or nginx."
+  type        = string
+  default     = "apache"
+}
+
+variable "minor" {
+  description = "How many entries may have changed since the warm pass, for the night to be short."
+  type        = number
+  default     = 10000
 }
 
 variable "paths" {

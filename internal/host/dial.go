@@ -135,13 +135,13 @@ func (t *target) dial(ctx context.Context, before *ssh.Client) (net.Conn, error)
 		}
 		conn, err := dialer.DialContext(ctx, t.family, t.addr())
 		if err != nil {
-			return nil, fmt.Errorf("host %q: unable to reach sshd at %s: %w", t.Name, t.addr(), causeOf(ctx, err))
+			return nil, &UnreachableError{t.Name, t.addr(), causeOf(ctx, err)}
 		}
 		return conn, nil
 	}
 	conn, err := before.DialContext(ctx, "tcp", t.addr())
 	if err != nil {
-		return nil, fmt.Errorf("host %q: unable to reach sshd at %s through the bastion: %w", t.Name, t.addr(), causeOf(ctx, forwardingError(err)))
+		return nil, &UnreachableError{t.Name, t.addr() + " through the bastion", causeOf(ctx, forwardingError(err))}
 	}
 	return conn, nil
 }
@@ -247,3 +247,16 @@ func closeClients(clients []*ssh.Client) {
 		client.Close()
 	}
 }
+
+// UnreachableError is the error where nothing answers at a host's address.
+type UnreachableError struct {
+	Host    string // key under which the provider's block knows it
+	Address string // that was dialled
+	Err     error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("host %q: unable to reach sshd at %s: %v", e.Host, e.Address, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }

@@ -141,13 +141,17 @@ func at(attribute path.Path, err error) error {
 
 // report adds err as "Unable to <action> <noun>" to diags.
 func report(diags *diag.Diagnostics, action, noun string, err error) {
-	summary := "Unable to " + action + " " + noun
+	summary, detail := "Unable to "+action+" "+noun, err.Error()
+	var away *host.UnreachableError
+	if errors.As(err, &away) && (action == "read" || action == "delete") {
+		detail += fmt.Sprintf(". If the machine is lost, or away for longer than you can wait, retired = true in the entry %q of hosts goes on without it.", away.Host)
+	}
 	var on *attributeError
 	if errors.As(err, &on) {
-		diags.AddAttributeError(on.at, summary, err.Error())
+		diags.AddAttributeError(on.at, summary, detail)
 		return
 	}
-	diags.AddError(summary, err.Error())
+	diags.AddError(summary, detail)
 }
 
 func (l *lifecycle[M]) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {

@@ -75,9 +75,9 @@ func demo(ctx context.Context, keep bool) (err error) {
 	defer witness.stop()
 
 	for _, phase := range []struct{ name, means string }{
-		{"prepare", "accounts, homes, and a first pass while everything is live"},
+		{"prepare", "accounts, homes, a first pass while everything is live, sites, mail"},
 		{"rehearse", "again, what has changed since; does the new machine serve?"},
-		{"cutover", "have clients wait, stop the old services, copy a last time, start the new ones, relay the ports, let in who waits"},
+		{"cutover", "lock the logins, have clients wait, stop the old services, copy a last time, start the new ones, relay the ports, let in who waits"},
 	} {
 		heading("%s apply -var phase=%s: %s", filepath.Base(tf.binary), phase.name, phase.means)
 		witness.begin(phase.name)
@@ -126,12 +126,7 @@ func boot(ctx context.Context, started *lab.Lab, kind lab.Kind) (old, fresh *lab
 			oldErr = old.Fill(ctx, lab.Content{})
 		}
 	})
-	wg.Go(func() {
-		if fresh, freshErr = started.StartHost(ctx, "new", lab.Trixie); freshErr == nil {
-			step("setting up the basics of the new machine: its web server knows the sites, their pages it has not")
-			freshErr = fresh.ConfigureSites(ctx, lab.UserNames(12))
-		}
-	})
+	wg.Go(func() { fresh, freshErr = started.StartHost(ctx, "new", lab.Trixie) })
 	wg.Wait()
 	if err := errors.Join(oldErr, freshErr); err != nil {
 		return nil, nil, nil, err
