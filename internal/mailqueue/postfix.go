@@ -13,7 +13,7 @@ import (
 const noSender = "MAILER-DAEMON"
 
 // parsePostqueueJSON reads a line of postqueue -j; see postqueue(1), "JSON object format".
-func parsePostqueueJSON(line []byte) (Message, error) {
+func parsePostqueueJSON(line []byte) (m Message, ok bool) {
 	var said struct {
 		Queue      string `json:"queue_name"`
 		ID         string `json:"queue_id"`
@@ -25,13 +25,10 @@ func parsePostqueueJSON(line []byte) (Message, error) {
 			Reason  string `json:"delay_reason"`
 		} `json:"recipients"`
 	}
-	if err := json.Unmarshal(line, &said); err != nil {
-		return Message{}, err
+	if err := json.Unmarshal(line, &said); err != nil || said.ID == "" || said.Queue == "" {
+		return m, false
 	}
-	if said.ID == "" || said.Queue == "" {
-		return Message{}, errors.New("no message")
-	}
-	m := Message{ID: said.ID, State: said.Queue, Bytes: said.Size, Arrival: time.Unix(said.Arrival, 0).UTC(), Sender: said.Sender}
+	m = Message{ID: said.ID, State: said.Queue, Bytes: said.Size, Arrival: time.Unix(said.Arrival, 0).UTC(), Sender: said.Sender}
 	if m.Sender == noSender {
 		m.Sender = ""
 	}
@@ -41,7 +38,7 @@ func parsePostqueueJSON(line []byte) (Message, error) {
 			m.Reason = recipient.Reason
 		}
 	}
-	return m, nil
+	return m, true
 }
 
 // postqueueList reads what postqueue -p prints, of a Postfix without -j.
