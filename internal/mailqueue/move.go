@@ -40,6 +40,9 @@ type Options struct {
 	// Held are moved too: messages that somebody has put on hold (Postfix), in
 	// quarantine (Sendmail), or that are frozen (Exim).
 	Held bool
+	// Begun, which may be nil, is called before anything is changed, once nothing is in
+	// the way.
+	Begun func()
 	// Show, which may be nil, is told now and then how far it is.
 	Show func(status string)
 }
@@ -93,6 +96,9 @@ func (m *mover) run(ctx context.Context) (State, error) {
 	}
 	if err := m.check(old, there); err != nil {
 		return state(old, there), err
+	}
+	if m.options.Begun != nil {
+		m.options.Begun()
 	}
 	if err := m.start(ctx, nil, true); err != nil {
 		return state(old, there), err

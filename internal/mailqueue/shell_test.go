@@ -212,7 +212,7 @@ func TestMoveHandsOverEachMessageOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.exactly()
-	if s.Moved != 4 || s.Waiting != 0 || s.Left != 4 || s.Held != 1 || s.Complete(false) {
+	if s.Moved != 4 || s.Waiting != 0 || s.Left != 4 || s.Held != 1 || s.Status(false) == Complete {
 		t.Errorf("moved: %+v", s)
 	}
 	for _, want := range []string{"qfbroken: it ends in the middle", `qfprogram: its recipient "|/usr/bin/vacation" is a program or a file`, "qfnobody: the file of its body is not there"} {
@@ -225,7 +225,7 @@ func TestMoveHandsOverEachMessageOnce(t *testing.T) {
 	for _, name := range []string{"qfbroken", "dfbroken", "qfprogram", "dfprogram", "qfnobody"} {
 		os.Remove(filepath.Join(p.old.dir, "mqueue", name))
 	}
-	if s, err = p.mover().run(t.Context()); err != nil || s.Moved != 5 || !s.Complete(false) || s.Complete(true) {
+	if s, err = p.mover().run(t.Context()); err != nil || s.Moved != 5 || s.Status(false) != Complete || s.Status(true) == Complete {
 		t.Fatalf("moved again: %+v, %v", s, err)
 	}
 	p.exactly()
@@ -296,7 +296,7 @@ func killedAnywhere(t *testing.T, ran bool) {
 			t.Fatalf("killed at command %d: %v", last, err)
 		}
 		s, err := p.mover().run(t.Context())
-		if err != nil || s.Moved != 2 || !s.Complete(false) {
+		if err != nil || s.Moved != 2 || s.Status(false) != Complete {
 			t.Fatalf("killed at command %d (had run: %v), and applied again: %+v, %v", last, ran, s, err)
 		}
 		p.exactly()
@@ -397,14 +397,14 @@ func TestRefusedMessagesStayAndAreTriedAgain(t *testing.T) {
 	p.new.write("refuse", "", 0o644)
 	s, err := p.mover().run(t.Context())
 	want := []Refused{{"sendmail.bad", "exit code 67: mailbox unavailable"}}
-	if err != nil || s.Moved != 1 || s.Waiting != 1 || s.Complete(false) || !slices.Equal(s.Refused, want) {
+	if err != nil || s.Moved != 1 || s.Waiting != 1 || s.Status(false) == Complete || !slices.Equal(s.Refused, want) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if _, err := p.mover().undo(t.Context(), true); err == nil || !strings.Contains(err.Error(), "1 messages were not given to the mail server") {
 		t.Errorf("forgotten without the old host: %v", err)
 	}
 	os.Remove(p.new.dir + "/refuse")
-	if s, err = p.mover().run(t.Context()); err != nil || s.Moved != 2 || !s.Complete(false) || len(s.Refused) > 0 {
+	if s, err = p.mover().run(t.Context()); err != nil || s.Moved != 2 || s.Status(false) != Complete || len(s.Refused) > 0 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	p.exactly()

@@ -26,14 +26,31 @@ type State struct {
 // Refused is a message that the new host's mail server did not take.
 type Refused struct{ ID, Reason string }
 
-// Complete reports whether nothing is to be moved any more. What is in the queue of a
-// mail server that runs, it delivers itself.
-func (s State) Complete(held bool) bool {
+// Complete is the status of a move that has nothing left to do.
+const Complete = "complete"
+
+// Status says in a sentence what is still to be moved, after "incomplete: ", or is
+// Complete. held is whether held messages are moved. What is in the queue of a mail
+// server that runs, it delivers itself.
+func (s State) Status(held bool) string {
 	left := s.Left - int64(s.problems)
 	if !held {
 		left -= s.Held
 	}
-	return s.Waiting == 0 && (left <= 0 || len(s.Running) > 0)
+	var open []string
+	if refused := int64(len(s.Refused)); refused > 0 {
+		open = append(open, fmt.Sprintf("the new host's mail server did not accept %d", refused))
+	}
+	if more := s.Waiting - int64(len(s.Refused)); more > 0 {
+		open = append(open, fmt.Sprintf("%d of those that were set aside are to be handed over", more))
+	}
+	if left > 0 && len(s.Running) == 0 {
+		open = append(open, fmt.Sprintf("%d are in the old host's queue", left))
+	}
+	if len(open) == 0 {
+		return Complete
+	}
+	return "incomplete: of the messages, " + strings.Join(open, "; ")
 }
 
 // Look says how far the messages are moved. It changes nothing.

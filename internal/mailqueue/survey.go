@@ -29,6 +29,9 @@ var (
 // spools is where the new host keeps what is moved to it, by the old host's name.
 const spools = "/var/lib/cutover/queue"
 
+// Spool is the directory of the new host for what comes from an old one.
+func Spool(from string) string { return spools + "/" + from }
+
 // States of a message in a queue of the old host; see list.sh.
 const (
 	queued = "queued"
