@@ -26,19 +26,42 @@ var (
 // exitBusy is forget.sh's exit code where messages are being handed over.
 const exitBusy = 75
 
-// Forget takes away what moving has left on both hosts. A message that the new host's
-// mail server was not given goes back into the queue of the old host: back are those.
-// Where it cannot go back, because from is nil (the host is gone) or something else is in
-// its place, it stays where it is, and the error says where that is.
-func Forget(ctx context.Context, fromName string, from, to host.Host) (back []string, err error) {
-	if from == nil {
-		return newMover(named{name: fromName}, to, Options{}).undo(ctx, true)
-	}
-	return newMover(from, to, Options{}).undo(ctx, false)
+// Side is one of the hosts of a move that is undone.
+type Side struct {
+	Name string
+	Host host.Host // nil where it is gone for good
 }
 
-func (m *mover) undo(ctx context.Context, gone bool) (back []string, err error) {
+// known is the host, or where it is gone one that has its name and nothing else.
+func (s Side) known() host.Host {
+	if s.Host == nil {
+		return named{name: s.Name}
+	}
+	return s.Host
+}
+
+// Forget takes away what moving has left on both hosts. A message that the new host's
+// mail server was not given goes back into the queue of the old host: back are those.
+//
+// Where it cannot go back, because the old host is gone or something else is in its
+// place, it stays where it is, and the error says where that is. Where the new host is
+// gone, nobody knows what it has delivered: all that was set aside goes back.
+func Forget(ctx context.Context, from, to Side) (back []string, err error) {
+	return newMover(from.known(), to.known(), Options{}).undo(ctx, from.Host == nil, to.Host == nil)
+}
+
+func (m *mover) undo(ctx context.Context, oldGone, newGone bool) (back []string, err error) {
 	defer lock(m.from, m.to)()
+	switch {
+	case oldGone && newGone:
+		return nil, nil
+	case newGone:
+		old, err := m.list(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return m.putBack(ctx, old.in(aside))
+	}
 	if err := m.settle(ctx); err != nil {
 		return nil, err
 	}
@@ -60,7 +83,7 @@ func (m *mover) undo(ctx context.Context, gone bool) (back []string, err error) 
 		return nil, fmt.Errorf("host %q has given its mail server %s for some of the recipients only; apply again to go on with it, or take it out of %s by hand",
 			m.to.Name(), strings.Join(partly, ", "), m.spool())
 	}
-	if gone {
+	if oldGone {
 		if len(open) > 0 {
 			return nil, fmt.Errorf("%d messages were not given to the mail server of host %q, and host %q is gone: they lie there in %s (%s). "+
 				"Hand them over by hand, or move them away", len(open), m.to.Name(), m.from.Name(), m.spool(), strings.Join(open[:min(len(open), 5)], ", "))
@@ -78,20 +101,32 @@ func (m *mover) undo(ctx context.Context, gone bool) (back []string, err error) 
 			away = append(away, message)
 		} else {
 			undone = append(undone, message)
-			back = append(back, message.key)
 		}
 	}
-	taken, err := m.back(ctx, "back", undone)
-	if err != nil {
-		return nil, err
-	}
-	if len(taken) > 0 {
-		return nil, fmt.Errorf("on host %q something else has the place of %s in the queue; copies lie on host %q in %s", m.from.Name(), strings.Join(taken, ", "), m.to.Name(), m.spool())
+	if back, err = m.putBack(ctx, undone); err != nil {
+		return back, err
 	}
 	if _, err := m.back(ctx, "away", away); err != nil {
 		return back, err
 	}
 	return back, m.forget(ctx, "forget", open)
+}
+
+// putBack puts messages back into the queue of the old host, and returns them.
+func (m *mover) putBack(ctx context.Context, messages []listed) (back []string, err error) {
+	taken, err := m.back(ctx, "back", messages)
+	if err != nil {
+		return nil, err
+	}
+	for _, message := range messages {
+		if !slices.Contains(taken, message.key) {
+			back = append(back, message.key)
+		}
+	}
+	if len(taken) > 0 {
+		err = fmt.Errorf("on host %q something else has the place of %s in the queue: they stay beside it, under names that begin with %s", m.from.Name(), strings.Join(taken, ", "), m.mark())
+	}
+	return back, err
 }
 
 // settle waits until nothing is handed over any more, and has the new host see to it

@@ -230,7 +230,7 @@ func TestMoveHandsOverEachMessageOnce(t *testing.T) {
 	}
 	p.exactly()
 	os.Remove(filepath.Join(p.old.dir, "mqueue/hfquarantined"))
-	if back, err := p.mover().undo(t.Context(), false); err != nil || len(back) > 0 {
+	if back, err := p.mover().undo(t.Context(), false, false); err != nil || len(back) > 0 {
 		t.Fatalf("forgotten: %q, %v", back, err)
 	}
 	p.gone()
@@ -300,7 +300,7 @@ func killedAnywhere(t *testing.T, ran bool) {
 			t.Fatalf("killed at command %d (had run: %v), and applied again: %+v, %v", last, ran, s, err)
 		}
 		p.exactly()
-		if back, err := p.mover().undo(t.Context(), false); err != nil || len(back) > 0 {
+		if back, err := p.mover().undo(t.Context(), false, false); err != nil || len(back) > 0 {
 			t.Errorf("forgotten: %q, %v", back, err)
 		}
 		p.gone()
@@ -328,7 +328,7 @@ func TestForgetAfterAKillPutsBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.old.after, p.new.after = nil, nil
-		if _, err := p.mover().undo(t.Context(), false); err != nil {
+		if _, err := p.mover().undo(t.Context(), false, false); err != nil {
 			t.Fatal(err)
 		}
 		if after := p.old.files("mqueue"); !slices.Equal(before, after) {
@@ -400,7 +400,7 @@ func TestRefusedMessagesStayAndAreTriedAgain(t *testing.T) {
 	if err != nil || s.Moved != 1 || s.Waiting != 1 || s.Status(false) == Complete || !slices.Equal(s.Refused, want) {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	if _, err := p.mover().undo(t.Context(), true); err == nil || !strings.Contains(err.Error(), "1 messages were not given to the mail server") {
+	if _, err := p.mover().undo(t.Context(), true, false); err == nil || !strings.Contains(err.Error(), "1 messages were not given to the mail server") {
 		t.Errorf("forgotten without the old host: %v", err)
 	}
 	os.Remove(p.new.dir + "/refuse")
@@ -415,7 +415,7 @@ func TestRefusedMessagesStayAndAreTriedAgain(t *testing.T) {
 	if _, err = p.mover().run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	back, err := p.mover().undo(t.Context(), false)
+	back, err := p.mover().undo(t.Context(), false, false)
 	if err != nil || !slices.Equal(back, []string{"sendmail.worse"}) {
 		t.Fatalf("%q, %v", back, err)
 	}
@@ -424,6 +424,48 @@ func TestRefusedMessagesStayAndAreTriedAgain(t *testing.T) {
 	}
 	if left := p.new.files("spool"); len(left) > 0 {
 		t.Errorf("left on the new host: %q", left)
+	}
+}
+
+// Nobody knows what a new host that is gone has delivered: twice is better than never.
+func TestForgetWithoutTheNewHostPutsAllBack(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.fill()
+	before := p.old.files("mqueue")
+	if _, err := p.mover().run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.new.before = func(string) error { return errors.New("it is gone, and was asked") }
+	if back, err := p.mover().undo(t.Context(), false, true); err != nil || len(back) != 4 {
+		t.Fatalf("%q, %v", back, err)
+	}
+	if after := p.old.files("mqueue"); !slices.Equal(before, after) {
+		t.Errorf("the queue has %q, want %q", after, before)
+	}
+	if back, err := p.mover().undo(t.Context(), true, true); err != nil || len(back) > 0 {
+		t.Errorf("with both gone: %q, %v", back, err)
+	}
+}
+
+// What has the place of a message that is to go back stays there.
+func TestPutBackReplacesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	p.queue("one", "anna@example.test", "x\n", "refused@example.com")
+	p.new.write("refuse", "", 0o644)
+	if _, err := p.mover().run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.old.write("mqueue/qfone", "another", 0o600)
+	if _, err := p.mover().undo(t.Context(), false, false); err == nil || !strings.Contains(err.Error(), "something else has the place of sendmail.one") {
+		t.Errorf("got %v", err)
+	}
+	if content, _ := os.ReadFile(p.old.dir + "/mqueue/qfone"); string(content) != "another" {
+		t.Errorf("the queue has %q", content)
+	}
+	if left := p.old.files("mqueue"); !slices.Contains(left, "cutover-new.qfone") {
+		t.Errorf("the message is gone: %q", left)
 	}
 }
 

@@ -70,7 +70,7 @@ func mailQueueMoveSchema(ctx context.Context) schema.Schema {
 			"a message that is not found there, or that another has the Message-ID of, is handed over again. It may then arrive twice, which is better than not at all.\n\n" +
 			"What the new mail server does not accept is kept, and listed in `refused` with what it said; every apply tries it again. A message that comes into the old queue later is seen by a refresh while the old mail server is stopped, and the next apply moves it.\n\n" +
 			"**On the hosts.** On the new one, messages on their way lie in `/var/lib/cutover/queue/FROM`, readable by root alone. On the old one, those that were set aside stay in their queue directories under names that begin with `cutover-TO`, where its mail server does not see them. " +
-			"Destroying the resource deletes both. A message that was not handed over goes back into the old host's queue first, with a warning; where the old host is `retired`, destroying fails and says where the message lies.",
+			"Destroying the resource deletes both. A message that was not handed over goes back into the old host's queue first, with a warning; where the old host is `retired`, destroying fails and says where the message lies. Where the new host is `retired`, nobody knows what it has delivered: all messages go back.",
 		Attributes: map[string]schema.Attribute{
 			"from": schema.StringAttribute{
 				Required:            true,
@@ -231,20 +231,22 @@ func readMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], stat
 }
 
 func deleteMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], state *mailQueueMoveModel) error {
-	to, err := r.host(state.To)
-	if err != nil {
-		return at(path.Root("to"), err)
-	}
-	// The old host may be gone by now.
 	from, err := r.unlessRetired(state.From)
 	if err != nil {
 		return at(path.Root("from"), err)
 	}
-	back, err := mailqueue.Forget(ctx, state.From.ValueString(), from, to)
+	to, err := r.unlessRetired(state.To)
+	if err != nil {
+		return at(path.Root("to"), err)
+	}
+	back, err := mailqueue.Forget(ctx, mailqueue.Side{Name: state.From.ValueString(), Host: from}, mailqueue.Side{Name: state.To.ValueString(), Host: to})
 	if len(back) > 0 {
-		r.warn(fmt.Sprintf("Mail in the queue of host %q", state.From.ValueString()),
-			fmt.Sprintf("%d messages that the mail server of host %q was not given are in the queue of host %q again (%s). "+
-				"Its mail server delivers them when it runs. If the host is to be switched off, move them first.", len(back), state.To.ValueString(), state.From.ValueString(), summed(back)))
+		why := fmt.Sprintf("that the mail server of host %s was not given", state.To)
+		if to == nil {
+			why = fmt.Sprintf("that were moved to host %s, which is retired, so that nobody knows which it has delivered,", state.To)
+		}
+		r.warn(fmt.Sprintf("Mail in the queue of host %s", state.From), fmt.Sprintf("%d messages %s are in the queue of host %s again (%s). "+
+			"Its mail server delivers them when it runs. If that host is to be switched off, move them first.", len(back), why, state.From, summed(back)))
 	}
 	return err
 }
