@@ -113,9 +113,11 @@ RECIPIENTS
 
 for mark in "$spool"/*.injecting; do
 	[ -f "$mark" ] || continue
-	sleep 1 # what was started may be about to end, and its log on its way
 	key=${mark##*/}
 	key=${key%.injecting}
+	# What was started may still be reading it; then its log is on its way.
+	while find /proc/[0-9]*/fd -lname "$spool/$key.message" 2>/dev/null | grep -q .; do sleep 1; done
+	sleep 1
 	if taken "$key"; then
 		handed "$key" "$(($(sed -n 's/^next //p' "$mark") + at_once))"
 	else

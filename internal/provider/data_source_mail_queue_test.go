@@ -27,12 +27,16 @@ func mailWorld(t *testing.T, w *world, name string, host *lab.Host) {
 	for _, h := range []*lab.Host{host, w.trixie} {
 		run(t, h, "useradd", "-m", "anna")
 	}
-	run(t, host, "sh", "-c", `service "$0" stop >/dev/null 2>&1`, mailService[name])
+	// Debian 12's postfix.service has stopped before Postfix has.
+	run(t, host, "sh", "-c", `service "$0" stop >/dev/null 2>&1; if [ "$0" = postfix ]; then while postfix status 2>/dev/null; do sleep 0.1; done; fi`, mailService[name])
 	t.Cleanup(func() {
 		run(t, host, "sh", "-c", `case $0 in
 			sendmail) rm -f /var/spool/mqueue/?f* /var/spool/mqueue-client/?f* ;;
 			postfix) postsuper -d ALL >/dev/null 2>&1 ;;
-		esac; service "$0" start >/dev/null 2>&1`, mailService[name])
+		esac; service "$0" restart >/dev/null 2>&1 || :`, mailService[name])
+		if err := host.WaitPorts(context.Background(), 25); err != nil {
+			t.Error(err)
+		}
 		run(t, w.trixie, "sh", "-c", "postsuper -d ALL >/dev/null 2>&1")
 		for _, h := range []*lab.Host{host, w.trixie} {
 			run(t, h, "userdel", "-rf", "anna")
@@ -56,8 +60,9 @@ func enqueue(t *testing.T, host *lab.Host, sender, message string, recipients ..
 func holdOne(t *testing.T, host *lab.Host, subject string) {
 	t.Helper()
 	run(t, host, "sh", "-c", `if command -v postsuper >/dev/null; then
-		file=$(grep -r -l -F "Subject: $0" /var/spool/postfix/maildrop /var/spool/postfix/deferred | head -n 1)
-		postsuper -h "${file##*/}" 2>/dev/null || mv "$file" "/var/spool/postfix/hold/${file##*/}"
+		# postsuper itself holds only what the server has looked at.
+		file=$(grep -r -l -F "Subject: $0" /var/spool/postfix/maildrop)
+		mv "$file" "/var/spool/postfix/hold/${file##*/}"
 	else
 		file=$(grep -l -F "Subject: $0" /var/spool/mqueue/qf*)
 		mv "$file" "/var/spool/mqueue/hf${file##*/qf}"

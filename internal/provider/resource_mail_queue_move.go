@@ -43,7 +43,7 @@ func newMailQueueMoveResource() resource.Resource {
 	return &lifecycle[mailQueueMoveModel]{
 		name:           "mail_queue_move",
 		noun:           "mail queue move",
-		timeout:        time.Hour,
+		timeout:        4 * time.Hour,
 		hostAttributes: []string{"from", "to"},
 		spans:          true,
 		schema:         mailQueueMoveSchema,

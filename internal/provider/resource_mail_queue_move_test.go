@@ -54,6 +54,13 @@ func delivered(t *testing.T, w *world, subject string) []string {
 		for file in $(grep -l -x -e "Subject: $0" -- * 2>/dev/null); do sed '1,/^$/d' "$file" | sha256sum | cut -d ' ' -f 1; done`, subject))
 }
 
+// largeAgain has the new host's mail server take large messages again, its daemons too,
+// which read their configuration once.
+func largeAgain(t *testing.T, w *world) {
+	t.Helper()
+	run(t, w.trixie, "sh", "-c", "mv /root/main.cf /etc/postfix/main.cf && postfix reload 2>/dev/null")
+}
+
 // sumOf is the checksum of the body of a message.
 func sumOf(t *testing.T, host *lab.Host, message string) string {
 	t.Helper()
@@ -78,7 +85,8 @@ func TestAccMailQueueMove(t *testing.T) {
 			return check(t, func() error {
 				return eventually(30*time.Second, func() error {
 					if got := delivered(t, w, subject); len(got) != 1 || subject == "hard" && got[0] != want {
-						return fmt.Errorf("anna has %d mails %s: %q, want %s", len(got), subject, got, want)
+						shown := run(t, w.trixie, "sh", "-c", `grep -l -x -e "Subject: $0" /home/anna/mail/new/* | xargs -r cat -A | cut -c 1-200`, subject)
+						return fmt.Errorf("anna has %d mails %s: %q, want %s:\n%s", len(got), subject, got, want, shown)
 					}
 					return nil
 				})
@@ -149,7 +157,7 @@ func TestAccMailQueueMove(t *testing.T) {
 					ExpectNonEmptyPlan: true,
 				},
 				{
-					PreConfig:        func() { run(t, w.trixie, "mv", "/root/main.cf", "/etc/postfix/main.cf") },
+					PreConfig:        func() { largeAgain(t, w) },
 					Config:           moveConfig(w, name, ""),
 					ConfigPlanChecks: changes(theMove, plancheck.ResourceActionUpdate),
 					Check:            resource.ComposeTestCheckFunc(resource.TestCheckResourceAttr(theMove, "moved", "5"), arrived("large")),
@@ -196,7 +204,7 @@ func TestAccMailQueueMovePutsBack(t *testing.T) {
 		untouched(t, w.trixie)
 		mailWorld(t, w, name, host)
 		run(t, w.trixie, "sh", "-c", "cp -p /etc/postfix/main.cf /root/main.cf && postconf -e message_size_limit=2000")
-		t.Cleanup(func() { run(t, w.trixie, "mv", "/root/main.cf", "/etc/postfix/main.cf") })
+		t.Cleanup(func() { largeAgain(t, w) })
 		enqueue(t, host, "anna@example.test", hardMessage("large"), "anna@example.test")
 		enqueue(t, host, "anna@example.test", "Subject: small\n\nText\n", "anna@example.test")
 		files := "cd / && find " + queues[name] + ` -type f \( -path '*/mqueue*/*' -o -path '*/postfix/maildrop/*' \) -exec grep -l 'Subject: large' {} +`
@@ -218,6 +226,67 @@ func TestAccMailQueueMovePutsBack(t *testing.T) {
 			return is(host, "Subject: large", "sh", "-c", "grep -h '^Subject:' /home/anna/mail/new/*")(nil)
 		}); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Terraform and the provider are killed while the new host takes the messages, and in the
+// worse case the program on the new host with them, in the middle of one. Applied again,
+// each message is there once.
+func TestAccMailQueueMoveConvergesAfterAKill(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		untouched(t, w.trixie)
+		mailWorld(t, w, name, host)
+		// A mail server that takes its time, so that there is a middle.
+		slow := "#!/bin/sh\nsleep 0.5\nexec /usr/sbin/sendmail \"$@\"\n"
+		if out, err := w.trixie.RunInput(t.Context(), slow, "sh", "-c", "cat >/usr/local/sbin/sendmail && chmod 755 /usr/local/sbin/sendmail"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		t.Cleanup(func() { run(t, w.trixie, "rm", "-f", "/usr/local/sbin/sendmail") })
+		terraform := newCommandLine(t, moveConfig(w, name, "")+requires)
+		t.Cleanup(func() { terraform.run("destroy", "-auto-approve") })
+		const many = 6
+		subject := func(round, n int) string { return fmt.Sprintf("killed-%d-%d", round, n) }
+		spool := "/var/lib/cutover/queue/" + name
+		done := func(atLeast int) func() bool {
+			return func() bool {
+				_, err := w.trixie.Run(t.Context(), "sh", "-c", `[ "$(find "$0" -name '*.done' | wc -l)" -ge "$1" ]`, spool, fmt.Sprint(atLeast))
+				return err == nil
+			}
+		}
+		for round, alsoOnTheHost := range []bool{false, true} {
+			for n := range many {
+				enqueue(t, host, "anna@example.test", hardMessage(subject(round, n)), "anna@example.test")
+			}
+			terraform.runUntil(done(round*many+2), terraformWithProvider, "apply", "-auto-approve")
+			if alsoOnTheHost {
+				run(t, w.trixie, "pkill", "-KILL", "-f", spool+"/inject")
+			}
+			if done(round*many + many)() {
+				t.Error("the kill came too late: there is nothing left to do")
+			}
+			terraform.run("apply", "-auto-approve")
+			terraform.run("plan", "-detailed-exitcode")
+			if !done(round*many + many)() {
+				t.Error("messages are still to be handed over")
+			}
+			for n := range many {
+				if err := eventually(30*time.Second, func() error {
+					if got := delivered(t, w, subject(round, n)); len(got) == 0 {
+						return fmt.Errorf("no mail %s", subject(round, n))
+					}
+					return nil
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+			time.Sleep(time.Second) // for one that would come twice
+			for n := range many {
+				if got := delivered(t, w, subject(round, n)); len(got) != 1 {
+					t.Errorf("%d mails %s", len(got), subject(round, n))
+				}
+			}
 		}
 	})
 }
