@@ -21,9 +21,11 @@ var readScript = host.Script{Name: "mailqueue/read.sh", Text: queuesText + readT
 
 // Read returns what is in the mail queues of a host. It changes nothing there. Where no
 // mail server has a queue, MTAs is empty.
-func Read(ctx context.Context, h host.Host) (Queue, error) {
+func Read(ctx context.Context, h host.Host) (Queue, error) { return read(ctx, h, sendmailConfig) }
+
+func read(ctx context.Context, h host.Host, config string) (Queue, error) {
 	r := reading{queue: Queue{ByState: map[string]int64{}}}
-	command := host.Sh(readScript, strconv.Itoa(MaxMessages), sendmailConfig)
+	command := host.Sh(readScript, strconv.Itoa(MaxMessages), config)
 	command.Stdout = &lineWriter{take: r.line}
 	if _, err := h.Run(ctx, command); err != nil {
 		return Queue{}, err
