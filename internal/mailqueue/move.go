@@ -124,8 +124,10 @@ func (m *mover) check(old oldQueues, there newSpool) error {
 	switch {
 	case len(old.names) == 0:
 		return fmt.Errorf("host %q has no mail queue that is understood: neither Sendmail's nor Postfix's nor Exim's", m.from.Name())
-	case !there.sendmail:
+	case slices.Contains(there.lacks, "sendmail"):
 		return fmt.Errorf("host %q has no program sendmail, which takes mail: install its mail server first", m.to.Name())
+	case len(there.lacks) > 0:
+		return fmt.Errorf("host %q has no program %s: install it there", m.to.Name(), strings.Join(there.lacks, ", "))
 	case len(old.running) > 0 && state(old, there).Waiting == 0:
 		return fmt.Errorf("the mail server of host %q runs (%s), and delivers what is in its queue itself: stop it first (cutover_service with running = false)",
 			m.from.Name(), strings.Join(old.running, ", "))

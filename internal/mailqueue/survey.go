@@ -142,8 +142,9 @@ type spooled struct {
 
 // newSpool is what the new host has of all messages.
 type newSpool struct {
-	sendmail, found, job bool
-	messages             map[string]*spooled
+	found, job bool
+	lacks      []string // programs that the move needs there
+	messages   map[string]*spooled
 }
 
 // look asks the new host what it has.
@@ -159,8 +160,8 @@ func (m *mover) look(ctx context.Context) (newSpool, error) {
 	command.Stdout = &lineWriter{take: func(line []byte) error {
 		word, rest, _ := strings.Cut(string(line), " ")
 		switch word {
-		case "sendmail":
-			s.sendmail = true
+		case "lacks":
+			s.lacks = append(s.lacks, rest)
 		case "spool":
 			s.found = true
 		case "job":
