@@ -18,6 +18,7 @@ var queues = map[string]string{
 	"sysv":     "/var/spool/mqueue /var/spool/mqueue-client",
 	"bookworm": "/var/spool/postfix",
 	"new":      "/var/spool/postfix",
+	"exim":     "/var/spool/exim4/input /var/spool/exim4/msglog",
 }
 
 // mailWorld gives both hosts a user anna, stops the old host's mail server, and sees to
@@ -28,12 +29,17 @@ func mailWorld(t *testing.T, w *world, name string, host *lab.Host) {
 		run(t, h, "useradd", "-m", "anna")
 	}
 	// Debian 12's postfix.service has stopped before Postfix has.
-	run(t, host, "sh", "-c", `service "$0" stop >/dev/null 2>&1; if [ "$0" = postfix ]; then while postfix status 2>/dev/null; do sleep 0.1; done; fi`, mailService[name])
+	mta := mailService[name]
+	if name == "exim" {
+		mta = "exim4"
+	}
+	run(t, host, "sh", "-c", `service "$0" stop >/dev/null 2>&1; if [ "$0" = postfix ]; then while postfix status 2>/dev/null; do sleep 0.1; done; fi`, mta)
 	t.Cleanup(func() {
 		run(t, host, "sh", "-c", `case $0 in
 			sendmail) rm -f /var/spool/mqueue/?f* /var/spool/mqueue-client/?f* ;;
 			postfix) postsuper -d ALL >/dev/null 2>&1 ;;
-		esac; service "$0" restart >/dev/null 2>&1 || :`, mailService[name])
+			exim4) rm -f /var/spool/exim4/input/*-? /var/spool/exim4/msglog/* ;;
+		esac; service "$0" restart >/dev/null 2>&1 || :`, mta)
 		if err := host.WaitPorts(context.Background(), 25); err != nil {
 			t.Error(err)
 		}
@@ -48,8 +54,11 @@ func mailWorld(t *testing.T, w *world, name string, host *lab.Host) {
 func enqueue(t *testing.T, host *lab.Host, sender, message string, recipients ...string) {
 	t.Helper()
 	argv := []string{"sendmail", "-i", "-f", sender}
-	if host.Name == "sysv" {
+	switch host.Name {
+	case "sysv":
 		argv = append(argv, "-Am", "-odq")
+	case "exim":
+		argv = append(argv, "-odq")
 	}
 	if out, err := host.RunInput(context.Background(), message, append(append(argv, "--"), recipients...)...); err != nil {
 		t.Fatalf("on %s: %v\n%s", host.Name, err, out)

@@ -290,3 +290,77 @@ func TestAccMailQueueMoveConvergesAfterAKill(t *testing.T) {
 		}
 	})
 }
+
+// An old host with Exim: a message that one recipient has got, a bounce, a frozen one.
+func TestAccMailQueueMoveFromExim(t *testing.T) {
+	w := labWorld(t)
+	host := w.eximHost(t)
+	untouched(t, host)
+	untouched(t, w.trixie)
+	mailWorld(t, w, "exim", host)
+	hard := hardMessage("hard")
+	queue := `
+data "cutover_mail_queue" "q" {
+  host = "exim"
+}
+`
+	resource.Test(t, resource.TestCase{
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{
+			{
+				PreConfig: func() {
+					// anna gets it there, and nobody knows where example.com is.
+					run(t, host, "sh", "-c", `printf 'Subject: partly\n\nText\n' | sendmail -odi -i -f anna@example.test -- anna@example.test far@example.com`)
+					enqueue(t, host, "anna@example.test", hard, "anna@example.test")
+					enqueue(t, host, "<>", "Subject: bounce\n\nText\n", "anna@example.test")
+					enqueue(t, host, "frozen@example.test", "Subject: held\n\nText\n", "anna@example.test")
+					run(t, host, "sh", "-c", `exim -Mf "$(exim -bp | sed -n 's/.* \([^ ]*\) <frozen@.*/\1/p')"`)
+				},
+				Config: w.config(queue),
+				Check: resource.ComposeTestCheckFunc(
+					resource.TestCheckResourceAttr(theQueue, "mtas.0", "exim"),
+					resource.TestCheckResourceAttr(theQueue, "message_count", "4"),
+					resource.TestCheckResourceAttr(theQueue, "by_state.deferred", "1"),
+					resource.TestCheckResourceAttr(theQueue, "by_state.incoming", "2"),
+					resource.TestCheckResourceAttr(theQueue, "by_state.frozen", "1"),
+					resource.TestCheckResourceAttr(theQueue, "messages.0.recipients.#", "1"),
+					resource.TestCheckResourceAttr(theQueue, "messages.0.recipients.0", "far@example.com"),
+					resource.TestMatchResourceAttr(theQueue, "messages.0.reason", regexp.MustCompile("far@example.com.*defer")),
+				),
+			},
+			{
+				Config: moveConfig(w, "exim", ""),
+				Check: resource.ComposeTestCheckFunc(
+					resource.TestCheckResourceAttr(theMove, "status", "complete"),
+					resource.TestCheckResourceAttr(theMove, "moved", "3"),
+					resource.TestCheckResourceAttr(theMove, "left", "1"),
+				),
+			},
+			{
+				Config:           moveConfig(w, "exim", "  include_held = true"),
+				ConfigPlanChecks: changes(theMove, plancheck.ResourceActionUpdate),
+				Check: resource.ComposeTestCheckFunc(
+					resource.TestCheckResourceAttr(theMove, "moved", "4"),
+					resource.TestCheckResourceAttr(theMove, "left", "0"),
+				),
+			},
+		},
+	})
+	want := sumOf(t, host, hard)
+	if err := eventually(30*time.Second, func() error {
+		for _, subject := range []string{"hard", "bounce", "held"} {
+			if got := delivered(t, w, subject); len(got) != 1 || subject == "hard" && got[0] != want {
+				return fmt.Errorf("%d mails %s: %q", len(got), subject, got)
+			}
+		}
+		return is(w.trixie, "1", "sh", "-c", `postqueue -j | grep -c '"address": "far@example.com"'`)(nil)
+	}); err != nil {
+		t.Error(err)
+	}
+	if got := delivered(t, w, "partly"); len(got) != 0 {
+		t.Errorf("anna has got again what she had already: %d", len(got))
+	}
+	if found := run(t, host, "sh", "-c", "find /var/spool/exim4/input /var/spool/exim4/msglog -type f"); found != "" {
+		t.Errorf("left:\n%s", found)
+	}
+}
