@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -271,14 +272,13 @@ func killedAnywhere(t *testing.T, ran bool) {
 		p := newPair(t)
 		p.queue("one", "anna@example.test", "Hello\n", "far@example.com")
 		p.queue("null", "<>", "x", "far@example.com")
-		commands := 0
+		var commands atomic.Int64 // both hosts are asked at once
 		kill := func(string) error {
-			if commands++; commands >= last {
+			if commands.Add(1) >= int64(last) {
 				return errKilled
 			}
 			return nil
 		}
-		// One after the other, so that there is a last.
 		if ran {
 			p.old.after, p.new.after = kill, kill
 		} else {
