@@ -17,8 +17,7 @@ type envelope struct {
 	header  []byte
 	arrival time.Time
 	reason  string
-	frozen  bool   // Exim does not try to deliver it
-	bodyIn  string // directory of Sendmail's df file, where it is not beside the qf file
+	frozen  bool // Exim does not try to deliver it
 }
 
 // parseControl reads the control file of a message of Sendmail or Exim. done are

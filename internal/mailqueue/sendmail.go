@@ -49,8 +49,6 @@ func parseSendmail(text []byte) (envelope, error) {
 				value = value[len(flags):]
 			}
 			e.recipients = append(e.recipients, unbracketed(value))
-		case 'd':
-			e.bodyIn = value
 		case 'H':
 			if field, ok := sendmailField(value); ok {
 				header.WriteString(field + "\n")
