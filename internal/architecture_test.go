@@ -35,7 +35,7 @@ var layers = []layer{
 	{name: "main", mayImport: []string{"provider"}},
 	{name: "provider", packages: []string{"provider"}, mayImport: []string{"domain", "host"}},
 	{name: "domain", packages: []string{
-		"account", "check", "dnscheck", "hold", "loginlock", "machine", "mail", "maildir", "service", "skeleton", "syncpass", "traffic", "tunnel", "vhost",
+		"account", "check", "dnscheck", "hold", "loginlock", "machine", "mail", "maildir", "mailqueue", "service", "skeleton", "syncpass", "traffic", "tunnel", "vhost",
 	}, mayImport: []string{"mechanism", "batch", "worker", "host", "sh"}},
 	{name: "mechanism", packages: []string{"deploy", "managedfile", "probe", "xtables"}, mayImport: []string{"worker", "host", "sh"}},
 	{name: "host", packages: []string{"host"}, mayImport: []string{"sh"}},

@@ -223,6 +223,15 @@ resource "cutover_service" "new" {
   depends_on = [cutover_sync_pass.final]
 }
 
+# What the old mail server had accepted and could not deliver goes on from the new one.
+resource "cutover_mail_queue_move" "mail" {
+  count = local.reached.cutover ? 1 : 0
+  from  = "old"
+  to    = "new"
+
+  depends_on = [cutover_service.new]
+}
+
 # SSH forward the ports from the old machine to the new, until every name has moved.
 # Once each was tried, those who wait are let in.
 resource "cutover_forwarding_tunnel" "relay" {

@@ -41,6 +41,8 @@ const (
 	// Web is Trixie with nginx running instead of Apache, which is there too,
 	// and with PHP-FPM and ProFTPD: a new host before anybody has moved in.
 	Web Kind = "web"
+	// Exim is Debian 12 with systemd and Exim, and nothing else that serves.
+	Exim Kind = "exim"
 )
 
 //go:embed recipe/*.sh
@@ -85,6 +87,13 @@ var kinds = map[Kind]recipe{
 		packages: []string{"dbus", "libpam-systemd", "kmod", "postfix", "apache2", "dovecot-imapd", "dovecot-pop3d", "nftables", "opendoas", "nsd"},
 		setup:    []string{"common.sh", "postfix.sh", "trixie.sh"},
 		ports:    []int{22, 25, 80, 110, 143, 587},
+	},
+	Exim: {
+		suite:    "bookworm",
+		include:  "systemd-sysv,ca-certificates",
+		packages: []string{"dbus", "libpam-systemd", "kmod", "exim4-daemon-light"},
+		setup:    []string{"common.sh", "exim.sh"},
+		ports:    []int{22, 25},
 	},
 }
 

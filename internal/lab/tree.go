@@ -22,7 +22,7 @@ import (
 // below them are in no tree; a trailing * matches the rest of a name.
 var volatile = []string{
 	"/proc", "/sys", "/dev", "/tmp", "/var/tmp", "/var/log", "/var/cache",
-	"/var/spool/postfix", "/var/spool/mqueue", "/var/spool/mqueue-client",
+	"/var/spool/postfix", "/var/spool/mqueue", "/var/spool/mqueue-client", "/var/spool/exim4",
 	"/var/lib/systemd", "/var/lib/urandom", "/var/lib/initscripts", "/var/lib/sendmail", "/var/lib/postfix", "/var/lib/dovecot",
 	"/var/lib/logrotate", "/var/lib/rsyslog", "/var/lib/private", "/var/lib/sudo",
 	"/etc/mtab", "/etc/adjtime", "/etc/.pwd.lock", "/etc/ld.so.cache", "/etc/mail/*.db", "/etc/mail/smsendmail*", "/etc/mail/tls",

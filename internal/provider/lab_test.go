@@ -25,7 +25,8 @@ type world struct {
 	trixie         *lab.Host // named "new"
 	client         *lab.Client
 
-	web *lab.Host // named "web", once webHost has booted it
+	web  *lab.Host // named "web", once webHost has booted it
+	exim *lab.Host // named "exim", once eximHost has booted it
 }
 
 // worlds are those that no test has at this moment; nil is one that is still to be
@@ -153,6 +154,22 @@ func (w *world) webHost(t *testing.T) *lab.Host {
 	return w.web
 }
 
+// eximHost is an old host whose mail server is Exim. It is booted by the first test that
+// needs it.
+func (w *world) eximHost(t *testing.T) *lab.Host {
+	t.Helper()
+	if w.exim == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		host, err := w.lab.StartHost(ctx, "exim", lab.Exim)
+		if err != nil {
+			t.Fatalf("the lab's host with Exim did not start: %v", err)
+		}
+		w.exim = host
+	}
+	return w.exim
+}
+
 // onBothInits runs a test for the SysV and for the systemd host, whose name in
 // the provider's block it is given: side by side, each in a world of its own.
 func onBothInits(t *testing.T, test func(t *testing.T, w *world, name string, host *lab.Host)) {
@@ -205,7 +222,7 @@ func (w *world) host(name string) *lab.Host {
 func (w *world) config(hcl string) string {
 	var b strings.Builder
 	b.WriteString("provider \"cutover\" {\n  hosts = {\n")
-	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie, w.web} {
+	for _, host := range []*lab.Host{w.sysv, w.bookworm, w.trixie, w.web, w.exim} {
 		if host == nil {
 			continue
 		}

@@ -84,6 +84,7 @@ func (p *cutoverProvider) Resources(context.Context) []func() resource.Resource 
 		newSyncPassResource,
 		newConnectionHoldResource,
 		newForwardingTunnelResource,
+		newMailQueueMoveResource,
 	}
 }
 
@@ -96,6 +97,7 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 		newServiceCheckDataSource,
 		newSyncPreviewDataSource,
 		newTunnelTrafficDataSource,
+		newMailQueueDataSource,
 		newDNSPropagationDataSource,
 	}
 }

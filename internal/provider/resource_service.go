@@ -106,7 +106,7 @@ func serviceSchema(ctx context.Context) schema.Schema {
 			"drain": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(true),
 				MarkdownDescription: "Whether a mail server (`sendmail`, `postfix`) delivers what it has accepted before it is stopped, which takes 15 seconds at most; " +
-					"what it cannot deliver is counted in a warning. Other services are stopped in any case without more ado. Default: `true`.",
+					"what it cannot deliver is counted in a warning, and `cutover_mail_queue_move` moves it. Other services are stopped in any case without more ado. Default: `true`.",
 			},
 			"restart_on": schema.MapAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -201,7 +201,7 @@ func (m *serviceModel) set(ctx context.Context, r *request[serviceModel], servic
 	after, err := services.Set(ctx, m.Name.ValueString(), want)
 	if err == nil && after.Queued > 0 {
 		r.warn("Mail stays in the queue", fmt.Sprintf("Service %s of host %q was stopped with %d messages in its queue that it had accepted and could not deliver. "+
-			"They stay on that host. See what keeps them (mailq), and have them delivered from there; started once more, the service tries by itself.",
+			"They stay on that host; cutover_mail_queue_move moves them to another. See what keeps them with mailq. Started once more, the service tries by itself.",
 			m.Name.ValueString(), m.Host.ValueString(), after.Queued))
 	}
 	return err

@@ -18,7 +18,9 @@ cat "$seed/machine-id" >"$root/etc/machine-id"
 printf '%s\n' "$name" >"$root/etc/hostname"
 
 # Whoever asks a service can tell from the answer which host it was.
-printf 'login_greeting = %s ready\n' "$fqdn" >"$root/etc/dovecot/conf.d/99-greeting.conf"
+if [ -d "$root/etc/dovecot" ]; then
+	printf 'login_greeting = %s ready\n' "$fqdn" >"$root/etc/dovecot/conf.d/99-greeting.conf"
+fi
 if [ -d "$root/etc/apache2" ]; then
 	printf 'ServerName %s\nHeader always set X-Served-By "%s"\n' "$fqdn" "$name" >"$root/etc/apache2/conf-available/served-by.conf"
 	ln -s ../conf-available/served-by.conf "$root/etc/apache2/conf-enabled/served-by.conf"
