@@ -141,17 +141,22 @@ func at(attribute path.Path, err error) error {
 
 // report adds err as "Unable to <action> <noun>" to diags.
 func report(diags *diag.Diagnostics, action, noun string, err error) {
-	summary, detail := "Unable to "+action+" "+noun, err.Error()
-	var away *host.UnreachableError
-	if errors.As(err, &away) && (action == "read" || action == "delete") {
-		detail += fmt.Sprintf(". If the machine is lost, or away for longer than you can wait, retired = true in the entry %q of hosts goes on without it.", away.Host)
-	}
+	summary := "Unable to " + action + " " + noun
 	var on *attributeError
 	if errors.As(err, &on) {
-		diags.AddAttributeError(on.at, summary, detail)
+		diags.AddAttributeError(on.at, summary, err.Error())
 		return
 	}
-	diags.AddError(summary, detail)
+	diags.AddError(summary, err.Error())
+}
+
+// orRetired adds to the error of a host that is out of reach how to go on without it.
+func orRetired(err error) error {
+	var away *host.UnreachableError
+	if !errors.As(err, &away) {
+		return err
+	}
+	return fmt.Errorf("%w. If the machine is lost, or away for longer than you can wait: with retired = true in the entry %q of hosts, Terraform goes on without it", err, away.Host)
 }
 
 func (l *lifecycle[M]) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -272,7 +277,7 @@ func (l *lifecycle[M]) Read(ctx context.Context, req resource.ReadRequest, resp 
 			"Take it out of the configuration too: it cannot be made there again.", retired.name, l.noun))
 		resp.State.RemoveResource(ctx)
 	case err != nil:
-		report(&resp.Diagnostics, "read", l.noun, timedOut(ctx, "read", err))
+		report(&resp.Diagnostics, "read", l.noun, orRetired(timedOut(ctx, "read", err)))
 	case !found:
 		resp.State.RemoveResource(ctx)
 	case !reflect.DeepEqual(before, state): // writing costs far more than comparing
@@ -318,7 +323,7 @@ func (l *lifecycle[M]) Delete(ctx context.Context, req resource.DeleteRequest, r
 		r.leftOut, err = append(r.leftOut, retired.name), nil
 	}
 	if err != nil {
-		report(&resp.Diagnostics, "delete", l.noun, timedOut(ctx, "delete", err))
+		report(&resp.Diagnostics, "delete", l.noun, orRetired(timedOut(ctx, "delete", err)))
 		return
 	}
 	for _, name := range r.leftOut {

@@ -2,7 +2,9 @@ package provider_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -190,6 +192,30 @@ func TestRetiredHostIsNotAsked(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of a host that is out of reach is said how to go on without it.
+func TestHostOutOfReach(t *testing.T) {
+	t.Parallel()
+	needsCLI(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err = errors.Join(err, listener.Close()); err != nil {
+		t.Fatal(err)
+	}
+	resource.Test(t, resource.TestCase{
+		IsUnitTest:               true,
+		ProtoV6ProviderFactories: inProcess,
+		Steps: []resource.TestStep{{
+			Config: fmt.Sprintf("provider \"cutover\" {\n  hosts = { old = { address = \"127.0.0.1\", port = %s, ssh_config_path = \"none\", agent = false, password = \"x\" } }\n}\n", port) +
+				"resource \"cutover_login_lock\" \"l\" {\n  host  = \"old\"\n  users = [\"anna\"]\n}\n",
+			ResourceName: "cutover_login_lock.l", ImportState: true, ImportStateId: "old/lock",
+			ExpectError: regexp.MustCompile(`(?s)host\s+"old":\s+unable\s+to\s+reach\s+sshd.*retired\s+=\s+true\s+in\s+the\s+entry\s+"old"`),
+		}},
+	})
 }
 
 // A destroy plans the whole configuration first, so nothing in a plan may fail for
