@@ -47,6 +47,11 @@ variable "former_addresses" {
   default     = []
 }
 
+variable "ports" {
+  type    = list(number)
+  default = [80, 443]
+}
+
 variable "web_server" {
   description = "Service of the web server on both machines. Lines in its own language can only move to one of the same kind."
   type        = string
@@ -56,7 +61,6 @@ variable "web_server" {
 locals {
   live     = var.phase != "prepare"
   way_back = var.phase != "retire"
-  ports    = [80, 443]
   sites    = { for key, site in data.cutover_vhosts.old.sites : key => site if length(site.problems) == 0 }
 
   # Homes without mail, and what lies outside of them; "/etc/letsencrypt" = [] where there is one.
@@ -145,7 +149,7 @@ check "sites" {
 resource "cutover_connection_hold" "ports" {
   count = var.phase == "cutover" ? 1 : 0
   host  = "old"
-  ports = local.ports
+  ports = var.ports
 
   depends_on = [cutover_sync_pass.first]
 }
@@ -191,7 +195,7 @@ resource "cutover_forwarding_tunnel" "relay" {
   count        = var.phase == "cutover" ? 1 : 0
   from         = "old"
   to           = "new"
-  ports        = local.ports
+  ports        = var.ports
   release_hold = one(cutover_connection_hold.ports[*].id)
   retire_when = length(var.former_addresses) == 0 ? null : {
     domains          = distinct(compact([for site in local.sites : site.server_name]))

@@ -35,7 +35,7 @@ func cutover(t *testing.T, kind lab.Kind) {
 	defer func() { must(t, started.Close()) }()
 	old, fresh, client, err := boot(ctx, started, kind)
 	must(t, err)
-	tf, err := newTerraform(ctx, "../../..", t.TempDir(), started, old, fresh)
+	tf, err := newTerraform(ctx, "../../..", "cutover", variables(old), t.TempDir(), started, old, fresh)
 	must(t, err)
 	tf.say = func(line string) { t.Log(line) }
 	before := map[*lab.Host]map[string]string{old: tree(t, old), fresh: tree(t, fresh)}

@@ -66,7 +66,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 	}
 
 	step("building the provider")
-	tf, err := newTerraform(ctx, ".", work, started, old, fresh)
+	tf, err := newTerraform(ctx, ".", "cutover", variables(old), work, started, old, fresh)
 	if err != nil {
 		return err
 	}
@@ -110,6 +110,11 @@ func demo(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	return leftovers(ctx, old, fresh)
+}
+
+// variables are those of the worked example.
+func variables(old *lab.Host) string {
+	return fmt.Sprintf("site = %q\nold_services = %s\n", site, oldServices[old.Kind])
 }
 
 // boot starts both machines, with content on the old one, and the client.

@@ -19,7 +19,7 @@ import (
 type terraform struct {
 	binary string
 	work   string // all that the demo made, to be deleted with it
-	dir    string // copy of examples/cutover
+	dir    string // copy of the example
 	env    []string
 	say    func(line string) // what a person at the terminal sees
 }
@@ -31,8 +31,8 @@ var oldServices = map[lab.Kind]string{
 }
 
 // newTerraform builds the provider of the project at root, puts it where the CLI finds it, and
-// initialises a copy of the example.
-func newTerraform(ctx context.Context, root, work string, started *lab.Lab, old, fresh *lab.Host) (*terraform, error) {
+// initialises a copy of an example, with its variables.
+func newTerraform(ctx context.Context, root, example, variables, work string, started *lab.Lab, old, fresh *lab.Host) (*terraform, error) {
 	binary := os.Getenv("TF_ACC_TERRAFORM_PATH")
 	for _, name := range []string{"terraform", "tofu"} {
 		if found, err := exec.LookPath(name); binary == "" && err == nil {
@@ -42,8 +42,8 @@ func newTerraform(ctx context.Context, root, work string, started *lab.Lab, old,
 	if binary == "" {
 		return nil, fmt.Errorf("neither terraform nor tofu is in PATH; `make demo` builds OpenTofu in that case")
 	}
-	tf := &terraform{binary: binary, work: work, dir: filepath.Join(work, "cutover"), say: func(line string) { fmt.Println("      " + line) }}
-	if err := os.CopyFS(tf.dir, os.DirFS(filepath.Join(root, "examples/cutover"))); err != nil {
+	tf := &terraform{binary: binary, work: work, dir: filepath.Join(work, example), say: func(line string) { fmt.Println("      " + line) }}
+	if err := os.CopyFS(tf.dir, os.DirFS(filepath.Join(root, "examples", example))); err != nil {
 		return nil, fmt.Errorf("the demo runs in the root of the project: %w", err)
 	}
 	mirror := filepath.Join(work, "mirror")
@@ -65,9 +65,8 @@ func newTerraform(ctx context.Context, root, work string, started *lab.Lab, old,
 		}
 	}
 	files := map[string]string{
-		filepath.Join(work, "terraformrc"): fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror),
-		filepath.Join(tf.dir, "terraform.tfvars"): fmt.Sprintf("old = %q\nnew = %q\nsite = %q\nstaying = [\"admin\", \"operator\"]\nold_services = %s\n",
-			old.Address, fresh.Address, site, oldServices[old.Kind]),
+		filepath.Join(work, "terraformrc"):        fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror),
+		filepath.Join(tf.dir, "terraform.tfvars"): fmt.Sprintf("old = %q\nnew = %q\nstaying = [\"admin\", \"operator\"]\n%s", old.Address, fresh.Address, variables),
 	}
 	settings := []string{
 		"TF_CLI_CONFIG_FILE=" + filepath.Join(work, "terraformrc"),

@@ -42,7 +42,7 @@ func wayBack(t *testing.T, name, breaking string) {
 	defer func() { must(t, started.Close()) }()
 	old, fresh, client, err := boot(ctx, started, lab.SysV)
 	must(t, err)
-	tf, err := newTerraform(ctx, "../../..", t.TempDir(), started, old, fresh)
+	tf, err := newTerraform(ctx, "../../..", "cutover", variables(old), t.TempDir(), started, old, fresh)
 	must(t, err)
 	tf.say = func(line string) { t.Log(line) }
 	must(t, tf.apply(ctx, "cutover"))
