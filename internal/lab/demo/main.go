@@ -186,7 +186,7 @@ func leftovers(ctx context.Context, hosts ...*lab.Host) error {
 			return err
 		}
 		for path := range tree {
-			if strings.Contains(path, "cutover-tunnel") || strings.Contains(path, "cutover/hold-") || strings.Contains(path, "/etc/cutover") || strings.Contains(path, "/run/cutover") {
+			if strings.Contains(path, "cutover-tunnel") || strings.Contains(path, "cutover/hold-") || strings.Contains(path, "cutover/tunnel-") || strings.Contains(path, "/run/cutover") {
 				return fmt.Errorf("%s was left on %s", path, host.Name)
 			}
 		}
