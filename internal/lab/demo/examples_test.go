@@ -62,7 +62,7 @@ func TestAccLongOtherExamples(t *testing.T) {
 			servedBy("old")
 			apply("cutover")
 			servedBy("new")
-			_, err = fresh.Run(ctx, "su", user, "-c", "echo received >"+c.file)
+			_, err = fresh.Run(ctx, "su", user, "-c", "echo received >~/"+c.file)
 			must(t, err)
 			apply("prepare")
 			servedBy("old")
