@@ -334,6 +334,9 @@ func validateSyncPass(_ context.Context, m *syncPassModel, diags *diag.Diagnosti
 	if known(m.From, m.To) && m.From.Equal(m.To) {
 		diags.AddAttributeError(path.Root("to"), "Same host twice", fmt.Sprintf("from and to are both %s; a pass leads from one host to another.", m.From))
 	}
+	if m.OnDestroy.ValueString() == bringsBack && known(m.Final) && !m.Final.ValueBool() {
+		diags.AddAttributeError(path.Root("on_destroy"), "Not a final pass", "What the new host has received is brought back by the final pass: its on_destroy = \"bring_back\" needs final = true.")
+	}
 	for i, address := range stringsOf(m.SeenAs) {
 		if _, err := netip.ParseAddr(address); address != "" && err != nil {
 			diags.AddAttributeError(path.Root("seen_as").AtListIndex(i), "Not an address", fmt.Sprintf("%q is no IP address.", address))

@@ -40,6 +40,7 @@ func TestSyncPassRefusesBadInput(t *testing.T) {
 		"port":               {"paths = [\"/home\"]\nfrom_port = 70000", `between 1\s+and 65535`},
 		"same host":          {"paths = [\"/home\"]\nto = \"old\"", `a pass leads from one\s+host to another`},
 		"on destroy":         {"paths = [\"/home\"]\non_destroy = \"restore\"", `one of`},
+		"back from no last":  {"paths = [\"/home\"]\non_destroy = \"bring_back\"", `needs final = true`},
 		"back to options":    {"paths = [\"/home\"]\nto_address = \"-oProxyCommand=reboot\"", `neither a host name nor an IP address`},
 		"unknown host":       {"paths = [\"/home\"]\nto = \"nwe\"", `(?s)no host "nwe";.*"new", "old"`},
 	} {

@@ -67,13 +67,7 @@ func (s *source) lendDirectory(path string, frame []byte) ([]byte, error) {
 		if mount, err = tree.MountOf(dir); err != nil {
 			return frame, err
 		}
-		look = func(name []byte) (tree.Stat, error) {
-			stat, err := tree.StatAt(dir, string(name))
-			if errors.Is(err, unix.ENOENT) {
-				err = unix.ENOENT
-			}
-			return stat, err
-		}
+		look = func(name []byte) (tree.Stat, error) { return tree.StatAt(dir, name) }
 	}
 	var d tree.Brought
 	for _, piece := range s.base.Pieces(path) {

@@ -84,7 +84,7 @@ type intent struct {
 	piece Piece
 }
 
-var magic = []byte("cutover base 1\n\x00")
+var magic = []byte("cutover base 2\n\x00")
 
 // Kinds of records.
 const (

@@ -404,7 +404,7 @@ func TestHostileBits(t *testing.T) {
 
 func TestAFileThatIsNoBase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
-	for _, content := range []string{"x", "hello", "cutover bas-", "0123456789abcdef", strings.Repeat("something else\n", 1000), "cutover base 2\n\x00more"} {
+	for _, content := range []string{"x", "hello", "cutover bas-", "0123456789abcdef", strings.Repeat("something else\n", 1000), "cutover base 1\n\x00more"} {
 		must(t, os.WriteFile(path, []byte(content), 0o600))
 		if _, err := OpenBase(path, "boot"); err == nil || errors.Is(err, ErrInUse) {
 			t.Errorf("%.20q is taken for a base: %v", content, err)

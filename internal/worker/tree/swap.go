@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 
@@ -20,7 +21,7 @@ import (
 
 // Swap makes of a piece of a directory what a chain the other way knows of it: source
 // and target change places. now is the directory itself as it is on the host that was
-// the target; look looks at one of its names, and its error is unix.ENOENT where there
+// the target; look looks at one of its names, and its error wraps unix.ENOENT where there
 // is none.
 //
 // An entry that is as it was brought is what look says. One that somebody has changed
@@ -30,7 +31,7 @@ func (d *Brought) Swap(now Mount, look func(name []byte) (Stat, error)) (*Brough
 	for i := range d.entries {
 		name, e := d.Name(i), d.Entry(i)
 		there, err := look(name)
-		if err != nil && err != unix.ENOENT { //nolint:errorlint // look says which errors it has
+		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return nil, err
 		}
 		swapped.Add(name, e.swap(there, err == nil))
