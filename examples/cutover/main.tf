@@ -220,7 +220,8 @@ resource "cutover_service" "new" {
   enabled    = true
   on_destroy = local.way_back ? "stop" : "leave"
 
-  depends_on = [cutover_sync_pass.final]
+  # On the sites and the mail location too, so that a destroy takes them away after the tunnel.
+  depends_on = [cutover_sync_pass.final, cutover_vhost.sites, cutover_maildir.mail]
 }
 
 # What the old mail server had accepted and could not deliver goes on from the new one.

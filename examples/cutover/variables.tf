@@ -31,7 +31,7 @@ locals {
   phases = ["prepare", "rehearse", "cutover", "retire"]
   # The phases up to the wanted one.
   reached = { for position, phase in local.phases : phase => position <= index(local.phases, var.phase) }
-  # Once the tunnel is retired, terraform destroy leaves the new machine serving.
+  # Once the tunnel is retired, nothing goes back: a destroy stops no service and copies no file.
   way_back = var.phase != "retire"
   # Below each of the paths, as rsync reads it.
   excludes = [for name in var.staying : "/${name}"]

@@ -95,10 +95,11 @@ func wayBack(t *testing.T, name, breaking string) {
 	if name != "destroy of it all" {
 		return
 	}
-	files := tree(t, old)
-	for path := range files {
-		if strings.Contains(path, "cutover") {
-			t.Errorf("%s was left on the old host", path)
+	for _, host := range []*lab.Host{old, fresh} {
+		for path := range tree(t, host) {
+			if strings.Contains(path, "cutover") {
+				t.Errorf("%s was left on host %s", path, host.Name)
+			}
 		}
 	}
 }
