@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -184,7 +185,9 @@ func (s *soak) throughThePackage() {
 		return &attempt{kill: cancel, err: func() error { defer cancel(); return <-done }}
 	}
 	s.end = func() {
-		if _, err := syncpass.Forget(context.Background(), from, to, s.pass(id), false); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		if _, err := syncpass.Forget(ctx, from, to, s.pass(id), false); err != nil {
 			s.Error(err)
 		}
 	}
@@ -263,7 +266,7 @@ resource "cutover_sync_pass" "soak" {
 		return start("apply")
 	}
 	s.end = func() {
-		if err := start("destroy").err(); err != nil {
+		if err := s.await(start("destroy")); err != nil {
 			s.Error(err)
 		}
 	}
@@ -301,10 +304,10 @@ func (s *soak) run() {
 		p := s.pass("")
 		p.Final = final
 		// The others' troubles may still come between.
-		err := s.apply(p, fmt.Sprint(round)).err()
+		err := s.await(s.apply(p, fmt.Sprint(round)))
 		for n := 1; err != nil && s.rough && n < 5; n++ {
 			s.Logf("round %d, again: %s", round, firstLine(err))
-			err = s.apply(p, fmt.Sprint(round)).err()
+			err = s.await(s.apply(p, fmt.Sprint(round)))
 		}
 		if err != nil {
 			s.fail(round, "the pass failed: %v", err)
@@ -319,6 +322,30 @@ func (s *soak) run() {
 	run(s.T, s.w.sysv, "rm", "-rf", filepath.Dir(s.source))
 	run(s.T, s.w.trixie, "rm", "-rf", filepath.Dir(s.target))
 }
+
+// await waits for the end of an attempt. What hangs is ended, and shows where: a pass
+// of these few files takes seconds.
+func (s *soak) await(a *attempt) error {
+	hangs := time.AfterFunc(5*time.Minute, func() {
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		for _, h := range []*lab.Host{s.w.sysv, s.w.trixie} {
+			said, err := h.Run(context.Background(), "sh", "-c", stacksOfWorkers)
+			s.Errorf("seed %d: the pass hangs. Host %s (%v):\n%s", s.seed, h.Name, err, said)
+		}
+		s.Logf("This process:\n%s", stacks)
+		a.kill()
+	})
+	defer hangs.Stop()
+	return a.err()
+}
+
+// stacksOfWorkers shows the processes of a host, and has a pass of each chain end with
+// the stacks of its goroutines (SIGQUIT, as Go's package os/signal says).
+const stacksOfWorkers = `ps -ww -eo pid,ppid,stat,wchan:24,etimes,args
+for job in /run/cutover/job-*; do
+	if [ -e "$job/lock" ]; then kill -QUIT "$(cat "$job/lock")"; sleep 2; echo "$job:"; cat "$job/errors"; fi
+done; true`
 
 func (s *soak) fail(round int, format string, args ...any) {
 	s.Helper()
@@ -371,7 +398,7 @@ func (s *soak) disturbed(round int, final bool) bool {
 		}
 		a := s.apply(p, fmt.Sprintf("%d.%d", round, n))
 		ended := make(chan error, 1)
-		go func() { ended <- a.err() }()
+		go func() { ended <- s.await(a) }()
 		var err error
 		moment := time.Duration(s.chance.Int64N(int64(6 * time.Second)))
 		what := "nothing"

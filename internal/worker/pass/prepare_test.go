@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,4 +268,51 @@ func TestHostileTalks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What fails while files are read is told, also over a stream that nobody can close
+// while he waits for the next message: standard input is one.
+func TestAFailureOfAReaderIsTold(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving a file to somebody else takes root")
+	}
+	w := newTwo(t)
+	w.must(os.WriteFile(w.source+"/file", []byte("x"), 0o600))
+	w.names = &givesAway{file: w.source + "/file"}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	near, far := net.Pipe()
+	served := make(chan error, 1)
+	go func() {
+		served <- Serve(t.Context(), struct {
+			io.Reader
+			io.Writer
+		}{far, far}, Served{Paths: []string{w.source}, Names: w.names})
+	}()
+	_, err := run(ctx, near, w.options)
+	near.Close()
+	if err == nil || !strings.Contains(err.Error(), "no directory service") {
+		t.Errorf("the pass ended with %v", err)
+	}
+	if err := <-served; err == nil || !strings.Contains(err.Error(), "no directory service") {
+		t.Errorf("the source ended with %v", err)
+	}
+}
+
+// givesAway gives a file to somebody else when it is asked for names the first time,
+// and then knows no names any more.
+type givesAway struct {
+	sameOwners
+	file  string
+	asked atomic.Bool
+}
+
+func (g *givesAway) Names(users, groups []uint32) (map[uint32]string, map[uint32]string, error) {
+	if g.asked.Swap(true) {
+		return nil, nil, errors.New("no directory service")
+	}
+	if err := os.Chown(g.file, 4711, -1); err != nil {
+		return nil, nil, err
+	}
+	return g.sameOwners.Names(users, groups)
 }

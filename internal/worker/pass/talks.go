@@ -23,12 +23,12 @@ import (
 func Serve(ctx context.Context, stream io.ReadWriter, served Served) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer closeWith(ctx, stream)()
 	t := &talks{
 		served: served, ctx: ctx, cancel: cancel, byRoot: map[uint64]*source{},
 		conn:   &conn{r: bufio.NewReaderSize(stream, 64<<10), w: stream},
 		frames: &sync.Pool{New: func() any { b := make([]byte, 0, frameSize+frameSize/8); return &b }},
 	}
+	defer context.AfterFunc(ctx, func() { t.giveUp(stream) })()
 	err := t.answer()
 	if err != nil {
 		cancel(err) // so that nobody reads files any more
@@ -40,10 +40,35 @@ func Serve(ctx context.Context, stream io.ReadWriter, served Served) error {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		// The other end may have gone; then nobody is to be told.
-		_ = t.conn.say(saysFailed, func(b []byte) []byte { return wire.AppendText(b, err.Error()) })
+		t.tell(err)
 	}
 	return err
+}
+
+// giveUp tells the other end what has failed, which ends the stream then. Nobody here
+// can end it while it waits for a message, unless it can be closed. Who does not
+// listen is not waited for.
+func (t *talks) giveUp(stream io.ReadWriter) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		t.tell(context.Cause(t.ctx))
+	}()
+	select {
+	case <-told:
+	case <-time.After(time.Second):
+	}
+	if c, ok := stream.(io.Closer); ok {
+		c.Close()
+	}
+}
+
+// tell tells the other end the first error.
+func (t *talks) tell(err error) {
+	t.told.Do(func() {
+		// It may have gone; then nobody is to be told.
+		_ = t.conn.say(saysFailed, func(b []byte) []byte { return wire.AppendText(b, err.Error()) })
+	})
 }
 
 // talks are what Serve is asked for over one stream.
@@ -58,6 +83,7 @@ type talks struct {
 	byRoot  map[uint64]*source // that have begun and not ended
 	root    uint64             // of the current one
 	current *source            // that the messages belong to; nil where none was chosen
+	told    sync.Once          // the other end, that it has failed
 }
 
 // answer does what the target asks for, until the stream ends.
