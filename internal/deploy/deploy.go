@@ -63,7 +63,7 @@ func (w *Worker) At() host.Host { return w.host }
 // Ask asks the worker a question, see the package order, and decodes its answer.
 func (w *Worker) Ask(ctx context.Context, question string, asked, answer any) error {
 	var text []byte
-	other, err := w.run(ctx, question, asked, nil, func(line []byte) error {
+	other, err := w.run(ctx, question, asked, false, func(line []byte, _ io.Writer) error {
 		text = append(text, line...)
 		return nil
 	})
@@ -84,10 +84,7 @@ func (w *Worker) Ask(ctx context.Context, question string, asked, answer any) er
 // Talk asks the worker a question, and gives each line of the answer to take, as it
 // comes. What take returns goes to the worker.
 func (w *Worker) Talk(ctx context.Context, question string, asked any, take func(line []byte) (reply string, err error)) error {
-	// The input stays open for what is said later.
-	replies, say := io.Pipe()
-	defer say.Close()
-	_, err := w.run(ctx, question, asked, replies, func(line []byte) error {
+	_, err := w.run(ctx, question, asked, true, func(line []byte, say io.Writer) error {
 		reply, err := take(line)
 		if err == nil && reply != "" {
 			// Whoever reads it may have ended: then its end says how.
@@ -98,15 +95,13 @@ func (w *Worker) Talk(ctx context.Context, question string, asked any, take func
 	return err
 }
 
-// run asks the worker a question, behind which replies follow where there are any, and
-// gives each line of JSON that it says to take. It returns the last other line.
-func (w *Worker) run(ctx context.Context, question string, asked any, replies io.Reader, take func(line []byte) error) (other string, err error) {
+// run asks the worker a question, and gives each line of JSON that it says to take. In a
+// talk the input stays open, and what take writes to say goes to the worker. It returns
+// the last other line.
+func (w *Worker) run(ctx context.Context, question string, asked any, talk bool, take func(line []byte, say io.Writer) error) (other string, err error) {
 	stdin, err := json.Marshal(asked)
 	if err != nil {
 		return "", err
-	}
-	if replies != nil {
-		stdin = append(stdin, '\n')
 	}
 	for tries := 0; ; tries++ {
 		cmd, err := w.command(question)
@@ -114,12 +109,16 @@ func (w *Worker) run(ctx context.Context, question string, asked any, replies io
 			return "", err
 		}
 		looks := cmd.Script.Text != ""
-		out := &lines{take: take}
+		// Each try has replies of its own: who feeds a command that has ended takes the next
+		// reply as well, and then it is lost.
+		replies, say := io.Pipe()
+		out := &lines{take: func(line []byte) error { return take(line, say) }}
 		cmd.Stdin, cmd.Stdout = bytes.NewReader(stdin), out
-		if replies != nil {
-			cmd.Stdin = io.MultiReader(cmd.Stdin, replies)
+		if talk {
+			cmd.Stdin = io.MultiReader(bytes.NewReader(append(stdin, '\n')), replies)
 		}
 		_, err = w.host.Run(ctx, cmd)
+		say.Close()
 		code, _ := host.ExitCode(err)
 		switch {
 		case looks && code == exitAbsent && tries < 2:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host/hosttest"
@@ -173,6 +175,53 @@ func TestATalk(t *testing.T) {
 	if err != nil || strings.Join(got, "") != `{"a":1}{"heard":"taken"}` || h.asked != "{}\n" {
 		t.Errorf("asked %q, heard %q, %v", h.asked, got, err)
 	}
+}
+
+// What was said to a worker that is put once more is heard by the new one.
+func TestATalkWithAWorkerThatWasGone(t *testing.T) {
+	t.Parallel()
+	digests, machine, build := builds(t)
+	file := order.State + "/worker-" + build.SHA256[:16]
+	h := &forgetful{answering: &answering{Fake: hosttest.New(t)}}
+	h.Expect(looks(digests, "survey-new")).Prints(said(t, file))
+	h.Expect(looks(digests, "follow")).Prints(machine+" 6.1.0-18-amd64 \n").Exits(exitAbsent, "")
+	h.Expect("mkdir -p " + order.State)
+	h.Expect(looks(digests, "follow"))
+	w := On(h)
+	if err := w.Ask(t.Context(), "survey-new", struct{}{}, &answer{}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err := w.Talk(t.Context(), "follow", struct{}{}, func(line []byte) (string, error) {
+		got = append(got, string(line))
+		return map[string]string{`{"a":1}`: "taken\n"}[string(line)], nil
+	})
+	if err != nil || strings.Join(got, "") != `{"a":1}{"heard":"taken"}` || h.tries != 3 {
+		t.Errorf("heard %q at try %d, %v", got, h.tries, err)
+	}
+}
+
+// forgetful is a host that lacks the worker when it is asked to follow, and whose
+// connection goes on taking the input of a command that has ended, as a real one does.
+type forgetful struct {
+	*answering
+	tries int
+}
+
+func (h *forgetful) Run(ctx context.Context, cmd host.Command) (host.Result, error) {
+	if !strings.HasSuffix(cmd.String(), "follow") {
+		return h.Fake.Run(ctx, cmd)
+	}
+	if h.tries++; h.tries == 3 {
+		return h.answering.Run(ctx, cmd)
+	}
+	go io.Copy(io.Discard, cmd.Stdin) //nolint:errcheck // until it ends
+	time.Sleep(10 * time.Millisecond) // it waits for the reply by then
+	cmd.Stdin = nil
+	if h.tries == 1 {
+		return host.Result{}, &host.ExitError{Code: exitNotThere}
+	}
+	return h.Fake.Run(ctx, cmd)
 }
 
 // answering is a host whose worker says something, and then what it was told.
