@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -31,7 +32,8 @@ var workerText string
 
 var workerScript = host.Script{Name: "deploy/worker.sh", Text: workerText}
 
-// Exit codes of worker.sh, and of a shell that cannot start a program (POSIX, 2.8.2).
+// Exit codes of worker.sh, and of a shell that cannot start a program (POSIX, 2.8.2). A
+// worker, too, says exitNotThere when its file was taken away before it did anything.
 const (
 	exitAbsent    = 69
 	exitCannotRun = 126
@@ -121,14 +123,15 @@ func (w *Worker) run(ctx context.Context, question string, asked any, talk bool,
 		say.Close()
 		code, _ := host.ExitCode(err)
 		switch {
-		case looks && code == exitAbsent && tries < 2:
-			if err := w.put(ctx, out.other); err != nil {
+		case looks && code == exitAbsent && tries < maxTries:
+			// Its directory may be taken away meanwhile, too.
+			if err := w.put(ctx, out.other); err != nil && (!errors.Is(err, fs.ErrNotExist) || tries == maxTries-1) {
 				return "", err
 			}
-		case !looks && code == exitNotThere && tries < 2:
-			// The last pass of another chain took it away meanwhile.
+		case code == exitNotThere && tries < maxTries:
+			// The last pass of another chain took it away meanwhile, and nothing was done.
 			w.lies("")
-		case code == exitCannotRun && isBusy(err) && tries < 5:
+		case code == exitCannotRun && isBusy(err) && tries < maxTries:
 			// Another one puts it at this moment, and has not closed it yet.
 			select {
 			case <-time.After(200 * time.Millisecond):
@@ -142,6 +145,10 @@ func (w *Worker) run(ctx context.Context, question string, asked any, talk bool,
 		}
 	}
 }
+
+// maxTries is how often a worker is put or asked again. Each time another chain has to
+// end, or another worker to be put, at the very moment.
+const maxTries = 8
 
 // isBusy says whether a program could not be run because it is open for writing
 // (ETXTBSY of execve(2)).

@@ -69,8 +69,9 @@ func TestAWorkerIsPutOnceAndAskedThen(t *testing.T) {
 	h.Expect(looks(digests, "survey-new")).Exits(exitCannotRun, "exec: Text file busy")
 	h.Expect(looks(digests, "survey-new")).WithStdin(`{"q":1}`).Prints(said(t, file))
 	h.Expect(file + " survey-new").WithStdin(`{"q":1}`).Prints(said(t, file))
-	// Another chain's last pass takes it away.
+	// Another chain's last pass takes it away, once more between the look and the call.
 	h.Expect(file+" survey-new").Exits(exitNotThere, "not found")
+	h.Expect(looks(digests, "survey-new")).Exits(exitNotThere, "exec: "+file+": not found")
 	h.Expect(looks(digests, "survey-new")).Prints(said(t, file))
 	w := On(h)
 	for range 3 {

@@ -204,3 +204,48 @@ func TestAccSyncPassTwoAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Chains that begin while the last pass of others goes: with the last chain the worker is
+// taken away, at the very moment at which another one asks it or lets its key in.
+func TestAccSyncPassBesideOthersThatGo(t *testing.T) {
+	w := labWorld(t)
+	untouched(t, w.sysv)
+	untouched(t, w.trixie)
+	var chains sync.WaitGroup
+	for n := range 2 {
+		chains.Go(func() {
+			dir := fmt.Sprintf("/srv/beside-%d", n)
+			run(t, w.sysv, "sh", "-c", `mkdir "$1" && echo content >"$1/file"`, "sh", dir)
+			for round := range 15 {
+				// A process of its own, as Terraform is, does not know where the worker lies.
+				pool := host.NewPool(hostConfig(w, w.sysv), hostConfig(w, w.trixie))
+				from, err := pool.Host(w.sysv.Name)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				to, err := pool.Host(w.trixie.Name)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				p := syncpass.Pass{ID: fmt.Sprintf("beside-%d", n), Paths: []syncpass.Path{{Source: dir, Target: dir}}, Delete: "trash", UnknownOwners: "fail"}
+				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+				if _, err := syncpass.Run(ctx, from, to, p, nil); err != nil {
+					t.Errorf("round %d of %s: %v", round, dir, err)
+				}
+				if _, err := syncpass.Forget(ctx, from, to, p, false); err != nil {
+					t.Errorf("round %d of %s, forgotten: %v", round, dir, err)
+				}
+				cancel()
+				pool.Close()
+			}
+			run(t, w.sysv, "rm", "-r", dir)
+			if got := run(t, w.trixie, "cat", dir+"/file"); got != "content\n" {
+				t.Errorf("%s/file is %q", dir, got)
+			}
+			run(t, w.trixie, "rm", "-r", dir)
+		})
+	}
+	chains.Wait()
+}

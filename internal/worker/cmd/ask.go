@@ -145,6 +145,9 @@ func prepare(ctx context.Context, q order.Prepare) (answer order.Prepared, err e
 		return answer, err
 	}
 	err = state.Locked(func() (err error) {
+		if err := stays(); err != nil {
+			return err
+		}
 		if q.Pass.Preview {
 			answer, err = host.Prepare(ctx, q)
 			return err
@@ -287,7 +290,11 @@ func admit(_ context.Context, q order.Admit) (nothing, error) {
 	if err != nil {
 		return nothing{}, err
 	}
-	return nothing{}, state.SetServed(q.Chain, chain.Serves{Paths: q.Paths, Until: until, Lends: q.Lends})
+	if err := state.SetServed(q.Chain, chain.Serves{Paths: q.Paths, Until: until, Lends: q.Lends}); err != nil {
+		return nothing{}, err
+	}
+	// From now on nobody takes it away, and to do all this again changes nothing.
+	return nothing{}, stays()
 }
 
 // keyOptions are those of the key's line: what sshd(8) has under AUTHORIZED_KEYS FILE

@@ -13,13 +13,17 @@
 // What comes over the stream is never taken for an option or a path of a root.
 // Exit codes: 0 it is done, also where single files could not be; 1 it could not
 // go on, and says why on standard error (and in the outcome); 2 it was called
-// wrongly.
+// wrongly; 127 its file was taken away meanwhile and nothing was done, as a shell
+// says it of a program that is not there (POSIX, 2.8.2): it is to be put and asked
+// again.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -60,9 +64,32 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "cutover-worker:", err)
+	}
+	switch {
+	case errors.Is(err, errTakenAway):
+		return 127
+	case err != nil:
 		return 1
 	}
 	return 0
+}
+
+// errTakenAway is the error where the last pass of another chain took the worker away,
+// while this one waited for the lock to note that it is needed.
+var errTakenAway = errors.New("this program was taken away meanwhile")
+
+// stays returns errTakenAway where the worker's file is not there any more.
+func stays() error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s", errTakenAway, program)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 func serve(ctx context.Context, chain string, stdin io.Reader, stdout io.Writer) error {

@@ -207,8 +207,7 @@ func (w *writer) sameLink(b *batch, in *incoming, to string) (bool, error) {
 	if err != nil || string(there) != to {
 		return false, nil // it is no link any more, and is made anew
 	}
-	in.item.verdict.Likely = true
-	return true, w.inPlace(b, fd, true, in)
+	return true, w.sameSpecial(b, fd, in, func(dir int, name string) error { return w.target.change.symlink(dir, name, to) })
 }
 
 // special makes a device, a fifo or a socket, or notes what a directory is to be.
@@ -227,6 +226,9 @@ func (w *writer) special(b *batch, in *incoming) error {
 	default:
 		return fmt.Errorf("it is of kind %o", in.stat.Kind()>>12)
 	}
+	anew := func(dir int, name string) error {
+		return w.target.change.mknod(dir, name, in.stat.Mode, in.stat.Rdev)
+	}
 	if there := in.item.target; there != nil && there.Kind() == in.stat.Kind() && there.Rdev == in.stat.Rdev {
 		dir, err := w.directory(b)
 		if err != nil {
@@ -237,12 +239,25 @@ func (w *writer) special(b *batch, in *incoming) error {
 			return err
 		}
 		defer unix.Close(fd)
-		in.item.verdict.Likely = true
+		return w.sameSpecial(b, fd, in, anew)
+	}
+	return w.byName(b, in, anew)
+}
+
+// sameSpecial gives an entry without content, which the target has, its attributes. One
+// of several names on the target that is a file of its own on the source is made anew,
+// as alone does with a file.
+func (w *writer) sameSpecial(b *batch, fd int, in *incoming, anew func(dir int, name string) error) error {
+	in.item.verdict.Likely = true
+	have, err := tree.Fstat(fd)
+	if err != nil {
+		return err
+	}
+	if in.stat.Nlink > 1 || have.Nlink == 1 || w.target.options.Preview && w.target.single(&have) {
 		return w.inPlace(b, fd, true, in)
 	}
-	return w.byName(b, in, func(dir int, name string) error {
-		return w.target.change.mknod(dir, name, in.stat.Mode, in.stat.Rdev)
-	})
+	in.alone = true
+	return w.byName(b, in, anew)
 }
 
 // byName makes what has no handle of its own in the staging directory, where
@@ -277,11 +292,28 @@ func (w *writer) byName(b *batch, in *incoming, make func(dir int, name string) 
 	}
 	t.omit(tree.Join(b.dir, in.item.name), lost)
 	in.name = name
-	if err := w.place(b, in); err != nil {
+	if in.alone {
+		err = w.placeAlone(b, in)
+	} else {
+		err = w.place(b, in)
+	}
+	if err != nil {
 		_ = t.change.unlink(dir, name)
+	}
+	return err
+}
+
+// placeAlone moves an entry over the name that it had together with others. Those keep
+// what was there, so that nothing goes to the trash.
+func (w *writer) placeAlone(b *batch, in *incoming) error {
+	dir, err := w.directory(b)
+	if err != nil {
 		return err
 	}
-	return nil
+	if now, err := tree.StatAt(dir, in.item.name); err != nil || now.Ino != in.item.target.Ino {
+		return w.place(b, in) // somebody has changed it meanwhile
+	}
+	return w.target.moveOver(b.dir, w.target.staging.fd, in.name, dir, in.item)
 }
 
 // sameAs compares the target's file with the hash of the source's, and gives it
@@ -376,6 +408,9 @@ func (w *writer) inPlace(b *batch, fd int, path bool, in *incoming) error {
 	w.target.omit(tree.Join(b.dir, in.item.name), lost)
 	now, err := tree.Fstat(fd)
 	in.same = now == have
+	if err == nil && !in.same && now.Nlink > 1 {
+		w.target.dressed(&have, &now)
+	}
 	return err
 }
 

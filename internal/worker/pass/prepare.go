@@ -39,7 +39,7 @@ func (p *Peer) Prepare(ctx context.Context, o Options, report *Report) (*Prepare
 		listed: map[tree.Place][]byte{},
 		seen:   map[string]bool{},
 		pieces: map[string][]tree.Piece{},
-		groups: map[fileNumber]*linkGroup{}, led: map[uint64]bool{},
+		groups: map[fileNumber]*linkGroup{}, led: map[uint64]bool{}, dresses: map[uint64]dress{},
 		touched: map[string]*touch{}, unfinished: map[string]bool{}, gone: map[string]bool{},
 		cleared: map[string]bool{}, away: map[string]bool{}, stirred: map[string]bool{}, severed: map[uint64]uint32{},
 		asked: map[uint64]*batch{},

@@ -95,8 +95,9 @@ func (t *target) takeEntry(dir int, path, name string, decided *tree.Stat) bool 
 	if errors.Is(err, unix.ENOENT) {
 		return true
 	}
+	was := t.beforeDress(now)
 	is := tree.Known{Source: *decided, Target: tree.StateOf(decided)}
-	if err == nil && !is.Is(&now) {
+	if err == nil && !is.Is(&was) {
 		t.report.find(Kept, tree.Join(path, name), "")
 		return true // of what is there now the base knows nothing
 	}
@@ -113,6 +114,35 @@ func (t *target) takeEntry(dir int, path, name string, decided *tree.Stat) bool 
 	}
 	t.report.did(Deleted, tree.Join(path, name))
 	return true
+}
+
+// dress is what a file of the target with several names was before this pass gave it
+// other attributes by one of them, and is since.
+type dress struct{ before, after tree.Stat }
+
+func (t *target) dressed(before, after *tree.Stat) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, again := t.dresses[before.Ino]
+	if d.after = *after; !again {
+		d.before = *before
+	}
+	t.dresses[before.Ino] = d
+}
+
+// beforeDress is what an entry was before this pass gave it other attributes by another
+// of its names, so that it is not taken for one that somebody has changed.
+func (t *target) beforeDress(now tree.Stat) tree.Stat {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	d, ok := t.dresses[now.Ino]
+	// A name more or less changes its time of change.
+	after := d.after
+	after.Nlink, after.Ctime = now.Nlink, now.Ctime
+	if ok && after == now {
+		return d.before
+	}
+	return now
 }
 
 // removeDirectory takes away what was brought into a directory that the source
@@ -224,10 +254,11 @@ func (t *target) removeGone(dir int, path, name string, q tree.Question) bool {
 	if t.excluded(tree.Join(path, name), false) {
 		return true
 	}
-	q.Target, q.Maker = &now, maker
+	was := t.beforeDress(now)
+	q.Target, q.Maker = &was, maker
 	switch tree.Decide(q).Action {
 	case tree.Remove:
-		return t.takeEntry(dir, path, name, &now)
+		return t.takeEntry(dir, path, name, &was)
 	case tree.Keep:
 		t.report.find(Kept, tree.Join(path, name), "")
 	}

@@ -169,6 +169,7 @@ type target struct {
 	unfinished map[string]bool           // directories that stay known, for not all in them could be taken away
 	groups     map[fileNumber]*linkGroup // files with several names
 	led        map[uint64]bool           // files of the target that are a leader's, by number
+	dresses    map[uint64]dress          // of files of the target with several names, by number
 	touchMu    sync.Mutex
 	touched    map[string]*touch // directories that were looked at
 	// In a preview: what a pass would have moved or taken away by now, and the
