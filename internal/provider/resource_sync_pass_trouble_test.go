@@ -13,6 +13,7 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/churn"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/syncpass"
 )
 
@@ -162,7 +163,7 @@ func TestAccLongSyncPassHostileSwaps(t *testing.T) {
 			if now := run(t, to, "sh", "-c", show); now != before {
 				t.Errorf("the last pass wrote outside of its target:\n%s", linesWithout(now, before))
 			}
-			one, other := run(t, from, "sh", "-c", soakShow, "sh", "/srv/hostile/tree"), run(t, to, "sh", "-c", soakShow, "sh", "/srv/hostile/tree")
+			one, other := run(t, from, "sh", "-c", churn.Show, "sh", "/srv/hostile/tree"), run(t, to, "sh", "-c", churn.Show, "sh", "/srv/hostile/tree")
 			if one != other {
 				t.Errorf("the trees differ; only the old host has\n%s\nonly the new\n%s", linesWithout(one, other), linesWithout(other, one))
 			}
@@ -179,7 +180,7 @@ func TestAccSyncPassTwoAtOnce(t *testing.T) {
 	w := labWorld(t)
 	soakWorld(t, w)
 	one, other := newSoak(t, w, 1000, false), newSoak(t, w, 1000, false)
-	run(t, w.sysv, "sh", "-c", soakTree, "sh", one.source)
+	run(t, w.sysv, "sh", "-c", churn.Tree, "sh", one.source)
 	run(t, w.sysv, "sh", "-c", `mkdir "$1/excluded"`, "sh", one.source)
 	for round := range 2 {
 		if round > 0 {

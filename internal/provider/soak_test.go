@@ -19,6 +19,7 @@ import (
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/host"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/lab"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/lab/churn"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/syncpass"
 )
 
@@ -79,8 +80,8 @@ func soakChains(t *testing.T, calm, rough []uint64) {
 			w := labWorld(t)
 			soakWorld(t, w)
 			t.Cleanup(func() {
-				if got := run(t, w.trixie, "sh", "-c", `cd "$1" && echo * && cat a`, "sh", soakOutside); got != "a\nnew\n" {
-					t.Errorf("on the new host, %s holds %q: the passes have written outside of their target", soakOutside, got)
+				if got := run(t, w.trixie, "sh", "-c", `cd "$1" && echo * && cat a`, "sh", churn.Outside); got != "a\nnew\n" {
+					t.Errorf("on the new host, %s holds %q: the passes have written outside of their target", churn.Outside, got)
 				}
 				if err := w.keyGone(t, w.sysv); err != nil {
 					t.Error(err)
@@ -114,8 +115,8 @@ func soakWorld(t *testing.T, w *world) {
 			run(t, h, "sh", "-c", `rm -rf /srv/soak* && cp -p /root/etc-before/* /etc/ && rm -r /root/etc-before
 				for left in /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid-; do [ ! -e "$left" ] || touch -r /etc/passwd "$left"; done`)
 		})
-		run(t, h, "sh", "-c", soakPeople, "sh", number)
-		run(t, h, "sh", "-c", `mkdir "$1" && echo "$2" >"$1/a"`, "sh", soakOutside, h.Name)
+		run(t, h, "sh", "-c", churn.People, "sh", number)
+		run(t, h, "sh", "-c", `mkdir "$1" && echo "$2" >"$1/a"`, "sh", churn.Outside, h.Name)
 	}
 }
 
@@ -287,13 +288,13 @@ const (
 )
 
 func (s *soak) run() {
-	run(s.T, s.w.sysv, "sh", "-c", soakTree, "sh", s.source)
+	run(s.T, s.w.sysv, "sh", "-c", churn.Tree, "sh", s.source)
 	run(s.T, s.w.sysv, "sh", "-c", `mkdir "$1/excluded"; echo 1 >"$1/excluded/file"`, "sh", s.source)
 	for round := range soakRounds {
 		if round > 0 {
 			s.change()
 			name := fmt.Sprintf("own%d", round)
-			run(s.T, s.w.trixie, "sh", "-c", soakOwn, "sh", s.target, name)
+			run(s.T, s.w.trixie, "sh", "-c", churn.Own, "sh", s.target, name)
 		}
 		own := s.own()
 		began := time.Now()
@@ -354,14 +355,14 @@ func (s *soak) fail(round int, format string, args ...any) {
 
 func (s *soak) change() {
 	s.Helper()
-	if _, err := s.w.sysv.RunInput(context.Background(), soakScript(s.random, soakChanges), "sh", "-s", s.source); err != nil {
+	if _, err := s.w.sysv.RunInput(context.Background(), churn.Script(s.random, soakChanges), "sh", "-s", s.source); err != nil {
 		s.Fatal(err)
 	}
 }
 
 // own is what the new host has that no pass has brought.
 func (s *soak) own() string {
-	return run(s.T, s.w.trixie, "sh", "-c", `[ ! -d "$1" ] || { `+soakOwnShow+`; }`, "sh", s.target)
+	return run(s.T, s.w.trixie, "sh", "-c", `[ ! -d "$1" ] || { `+churn.OwnShow+`; }`, "sh", s.target)
 }
 
 // compare compares the trees.
@@ -380,7 +381,7 @@ func (s *soak) compare(round int) {
 }
 
 func (s *soak) show(h *lab.Host, dir string) string {
-	script := strings.Replace(soakShow, "-name *.only-new", "-name *.only-new -prune -o -path ./excluded", 1)
+	script := strings.Replace(churn.Show, "-name *.only-new", "-name *.only-new -prune -o -path ./excluded", 1)
 	return run(s.T, h, "sh", "-c", script, "sh", dir)
 }
 

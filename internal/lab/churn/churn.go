@@ -1,4 +1,7 @@
-package provider_test
+// Package churn changes a tree as users and their programs do, at random: names are few,
+// so that things meet. It is for tests of passes, on hosts of the lab and in directories.
+// Its texts are scripts of sh(1), which need setfacl, getfacl, setfattr and getfattr.
+package churn
 
 import (
 	"fmt"
@@ -6,21 +9,22 @@ import (
 	"strings"
 )
 
-// soakPeople are accounts of both hosts, with other numbers on each.
-const soakPeople = `set -e
+// People makes the accounts soaka, soakb and soakc, with numbers from $1 on: other ones
+// on each host.
+const People = `set -e
 number=$1
 for name in soaka soakb soakc; do
 	useradd -M -u "$number" "$name"
 	number=$((number + 1))
 done`
 
-// soakOutside is a directory beside the trees. What leads there on the old host
+// Outside is a directory beside the trees. What leads there on the old host
 // must not be followed on the new.
-const soakOutside = "/srv/soak-outside"
+const Outside = "/srv/soak-outside"
 
-// soakTree is what the old host has before the first pass: a Maildir or two,
+// Tree makes in $1 what the old host has before the first pass: a Maildir or two,
 // a site, links of both kinds, holes, ACLs, attributes and odd names.
-const soakTree = `set -e
+const Tree = `set -e
 mkdir -p "$1"
 cd "$1"
 for user in a b; do
@@ -36,10 +40,10 @@ chmod 2775 b/www; chmod 4755 b/www/1; setfacl -d -m u:soakb:rx e
 for name in -e 'f*' "$(printf 'new\nline')" "$(printf 'tab\there')" "$(printf 'latin\351')" '$(reboot)' "'quote\"" "$(printf '%0255d' 1)" ' ' '\'; do echo "$name" >"stable/$name"; done
 cp -a stable g`
 
-// soakHelpers are what the changes are made with. Each line of changes may
+// helpers are what the changes are made with. Each line of changes may
 // fail: the names are few, so that things meet. Nothing is ever written through
 // a symbolic link, and nothing grows without end.
-const soakHelpers = `cd "$1" || exit 1
+const helpers = `cd "$1" || exit 1
 plain() { [ -f "$1" ] && [ ! -L "$1" ]; }
 free() { [ ! -e "$1" ] && [ ! -L "$1" ]; }
 create() { free "$1" && seq "$2" "$3" >"$1"; }
@@ -54,9 +58,9 @@ copy() { [ -e "$1" ] && [ "$(find "$1" | wc -l)" -lt 40 ] && [ ! -p "$1" ] && [ 
 exchange() { [ -d "$1" ] && [ -d "$2" ] && [ ! -L "$1" ] && [ ! -L "$2" ] && mv -T "$1" ../x.$$ && { mv -T "$2" "$1"; mv -T ../x.$$ "$2" || mv -T ../x.$$ "$1"; }; }
 `
 
-// soakScript is a script of random changes below $1. The directory "stable"
+// Script is a script of random changes below $1. The directory "stable"
 // stays what it is; what is in it does not.
-func soakScript(random *rand.Rand, count int) string {
+func Script(random *rand.Rand, count int) string {
 	pick := func(list ...string) string { return list[random.IntN(len(list))] }
 	name := func() string {
 		switch random.IntN(10) {
@@ -79,7 +83,7 @@ func soakScript(random *rand.Rand, count int) string {
 		return fmt.Sprintf("./%s/mail/%s/%d", pick("a", "b"), place, 1+random.IntN(14))
 	}
 	var b strings.Builder
-	b.WriteString(soakHelpers + "changes() {\n")
+	b.WriteString(helpers + "changes() {\n")
 	for range count {
 		one, other := name(), name()
 		var change string
@@ -109,9 +113,9 @@ func soakScript(random *rand.Rand, count int) string {
 		case 17, 18:
 			change = pick("ln ", "ln -f ") + one + " " + other
 		case 19:
-			change = "free " + one + " && ln -s " + pick("target", "/nowhere/at/all", "../a", soakOutside) + " " + one
+			change = "free " + one + " && ln -s " + pick("target", "/nowhere/at/all", "../a", Outside) + " " + one
 		case 20:
-			change = "[ -L " + one + " ] && ln -sfn " + pick("elsewhere", soakOutside) + " " + one
+			change = "[ -L " + one + " ] && ln -sfn " + pick("elsewhere", Outside) + " " + one
 		case 21:
 			change = "copy " + one + " " + other
 		case 22:
@@ -137,10 +141,10 @@ func soakScript(random *rand.Rand, count int) string {
 	return b.String()
 }
 
-// soakShow prints all of a tree that a pass has to keep: a line for each entry
+// Show prints all of the tree $1 that a pass has to keep: a line for each entry
 // and one for its content, then hard-link groups, ACLs and attributes. What only
 // the new host has is left out by its name.
-const soakShow = `cd "$1" || exit 1
+const Show = `cd "$1" || exit 1
 # A file may have names outside of the tree.
 mine='-name *.only-new -prune -o'
 set -f
@@ -153,13 +157,13 @@ find . $mine ! -type l -print0 | sort -z | xargs -0 getfattr -d -m '^user' -- 2>
 find . $mine ! -type l -print0 | sort -z | xargs -0 getfacl -s -p -- 2>/dev/null
 true`
 
-// soakOwn puts things of the new host's own among what the passes bring, and
-// soakOwnShow prints them.
+// Own puts things of the new host's own, with the name $2, among what the passes
+// bring, and OwnShow prints them.
 const (
-	soakOwn = `set -e
+	Own = `set -e
 cd "$1"
 mkdir -p "$2.only-new/in"
 echo "$2" >"$2.only-new/in/file"
 if [ -d stable ]; then echo "$2" >"stable/$2.only-new"; setfattr -n user.own -v "$2" "stable/$2.only-new"; fi`
-	soakOwnShow = `cd "$1" && find . -name '*.only-new' -exec find {} -printf '%p %y %m %u %T@ %C@\n' \; -exec find {} -type f -exec sha256sum {} + \; | sort`
+	OwnShow = `cd "$1" && find . -name '*.only-new' -exec find {} -printf '%p %y %m %u %T@ %C@\n' \; -exec find {} -type f -exec sha256sum {} + \; | sort`
 )
