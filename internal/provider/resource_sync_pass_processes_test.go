@@ -57,6 +57,7 @@ func accounting(t *testing.T, h *lab.Host) (ended func() []string) {
 			case strings.HasPrefix(program, "sshd"): // its own; there are more or fewer by its version
 			case slices.Contains([]string{"run-parts", "10-uname", "uname"}, program): // PAM's at a login; pam_motd(8)
 			case strings.HasPrefix(program, "("): // init's own
+			case program == "systemd-tmpfile": // a timer's, 15 minutes after the host has booted
 			case strings.HasPrefix(program, "worker-") && record[0]&forked != 0:
 				// Go's runtime tries once whether the kernel has pidfds: what it clones ends at once.
 			default:
