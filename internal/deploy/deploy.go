@@ -33,7 +33,7 @@ var workerText string
 var workerScript = host.Script{Name: "deploy/worker.sh", Text: workerText}
 
 // Exit codes of worker.sh, and of a shell that cannot start a program (POSIX, 2.8.2). A
-// worker, too, says exitNotThere when its file was taken away before it did anything.
+// worker, too, says exitNotThere where its file was taken away and it can be asked again.
 const (
 	exitAbsent    = 69
 	exitCannotRun = 126
@@ -129,7 +129,7 @@ func (w *Worker) run(ctx context.Context, question string, asked any, talk bool,
 				return "", err
 			}
 		case code == exitNotThere && tries < maxTries:
-			// The last pass of another chain took it away meanwhile, and nothing was done.
+			// The last pass of another chain took it away meanwhile.
 			w.lies("")
 		case code == exitCannotRun && isBusy(err) && tries < maxTries:
 			// Another one puts it at this moment, and has not closed it yet.

@@ -212,9 +212,9 @@ func TestAccSyncPassBesideOthersThatGo(t *testing.T) {
 	w := labWorld(t)
 	untouched(t, w.sysv)
 	untouched(t, w.trixie)
-	var chains sync.WaitGroup
 	for n := range 2 {
-		chains.Go(func() {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
 			dir := fmt.Sprintf("/srv/beside-%d", n)
 			run(t, w.sysv, "sh", "-c", `mkdir "$1" && echo content >"$1/file"`, "sh", dir)
 			for round := range 15 {
@@ -222,13 +222,11 @@ func TestAccSyncPassBesideOthersThatGo(t *testing.T) {
 				pool := host.NewPool(hostConfig(w, w.sysv), hostConfig(w, w.trixie))
 				from, err := pool.Host(w.sysv.Name)
 				if err != nil {
-					t.Error(err)
-					return
+					t.Fatal(err)
 				}
 				to, err := pool.Host(w.trixie.Name)
 				if err != nil {
-					t.Error(err)
-					return
+					t.Fatal(err)
 				}
 				p := syncpass.Pass{ID: fmt.Sprintf("beside-%d", n), Paths: []syncpass.Path{{Source: dir, Target: dir}}, Delete: "trash", UnknownOwners: "fail"}
 				ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -248,5 +246,4 @@ func TestAccSyncPassBesideOthersThatGo(t *testing.T) {
 			run(t, w.trixie, "rm", "-r", dir)
 		})
 	}
-	chains.Wait()
 }

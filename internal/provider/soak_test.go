@@ -327,7 +327,9 @@ func (s *soak) run() {
 // await waits for the end of an attempt. What hangs is ended, and shows where: a pass
 // of these few files takes seconds.
 func (s *soak) await(a *attempt) error {
+	shown := make(chan struct{})
 	hangs := time.AfterFunc(5*time.Minute, func() {
+		defer close(shown)
 		stacks := make([]byte, 4<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		for _, h := range []*lab.Host{s.w.sysv, s.w.trixie} {
@@ -337,8 +339,11 @@ func (s *soak) await(a *attempt) error {
 		s.Logf("This process:\n%s", stacks)
 		a.kill()
 	})
-	defer hangs.Stop()
-	return a.err()
+	err := a.err()
+	if !hangs.Stop() {
+		<-shown // the test must not be over before
+	}
+	return err
 }
 
 // stacksOfWorkers shows the processes of a host, and has a pass of each chain end with

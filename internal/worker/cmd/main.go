@@ -13,9 +13,8 @@
 // What comes over the stream is never taken for an option or a path of a root.
 // Exit codes: 0 it is done, also where single files could not be; 1 it could not
 // go on, and says why on standard error (and in the outcome); 2 it was called
-// wrongly; 127 its file was taken away meanwhile and nothing was done, as a shell
-// says it of a program that is not there (POSIX, 2.8.2): it is to be put and asked
-// again.
+// wrongly; 127 its file was taken away meanwhile, as a shell says it of a program that
+// is not there (POSIX, 2.8.2): it is to be put and asked the same again.
 package main
 
 import (

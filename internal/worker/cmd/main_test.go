@@ -321,3 +321,40 @@ func TestAnOrderOfAnotherVersion(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+// A worker that was taken away while it waited says so, and has prepared nothing.
+func TestAWorkerThatWasTakenAway(t *testing.T) {
+	h := newHosts(t)
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := filepath.Join(t.TempDir(), "worker")
+	if err := os.WriteFile(worker, program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(worker, "prepare")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(worker); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewEncoder(stdin).Encode(order.Prepare{Chain: "ffffffffffff", ID: "taken-away", Job: "taken-away"}); err != nil {
+		t.Fatal(err)
+	}
+	stdin.Close()
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 127 || !strings.Contains(stderr.String(), "taken away") {
+		t.Errorf("it ended with %v and said %q", err, &stderr)
+	}
+	if marked, err := (chain.State{Dir: h.home}).Marked("taken-away"); err != nil || len(marked) > 0 {
+		t.Errorf("marked are %v, %v", marked, err)
+	}
+}

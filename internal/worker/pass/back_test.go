@@ -227,7 +227,7 @@ func TestTimeOfTheTargetAfterAKill(t *testing.T) {
 // to the other host, some of which break off. Neither host has anything of its own, so
 // that both are the same after each pass that has come to its end, and it says nothing.
 func TestBackChains(t *testing.T) {
-	seeds := 20
+	seeds := 60
 	if testing.Short() {
 		seeds = 15
 	}
@@ -235,7 +235,7 @@ func TestBackChains(t *testing.T) {
 }
 
 // TestLongBackChains makes many more.
-func TestLongBackChains(t *testing.T) { eachSeed(t, 20, 2980, backChain) }
+func TestLongBackChains(t *testing.T) { eachSeed(t, 1000, 2000, backChain) }
 
 func backChain(t *testing.T, seed int) {
 	w := newTwo(t)

@@ -19,7 +19,7 @@ import (
 // TestBusyChains changes both trees while passes run: directories become others,
 // and links that lead out of the tree, and files are cut short.
 func TestBusyChains(t *testing.T) {
-	seeds := 12
+	seeds := 30
 	if testing.Short() {
 		seeds = 6
 	}
@@ -27,7 +27,7 @@ func TestBusyChains(t *testing.T) {
 }
 
 // TestLongBusyChains makes many more.
-func TestLongBusyChains(t *testing.T) { busyChains(t, 12, 1988) }
+func TestLongBusyChains(t *testing.T) { busyChains(t, 1000, 1000) }
 
 func busyChains(t *testing.T, first, n int) {
 	eachSeed(t, first, n, func(t *testing.T, seed int) { newBusy(t, seed).run() })

@@ -28,7 +28,7 @@ import (
 // TestChains makes random chains of passes, with changes on both hosts between
 // them, and passes that break off. CUTOVER_CHAIN_SEED repeats one.
 func TestChains(t *testing.T) {
-	seeds := 60
+	seeds := 200
 	if testing.Short() {
 		seeds = 40
 	}
@@ -36,7 +36,7 @@ func TestChains(t *testing.T) {
 }
 
 // TestLongChains makes many more.
-func TestLongChains(t *testing.T) { chains(t, 60, 5940) }
+func TestLongChains(t *testing.T) { chains(t, 1000, 5000) }
 
 func chains(t *testing.T, first, n int) {
 	eachSeed(t, first, n, func(t *testing.T, seed int) { newChain(t, seed).run() })
