@@ -78,6 +78,10 @@ func (p Password) Newer(copied Password) bool {
 	return p.hash() != copied.hash() && p.lastChange >= copied.lastChange
 }
 
+// Same reports whether two hosts have the same hash. Two hashes of one password are not
+// the same where their salts differ.
+func (p Password) Same(other Password) bool { return p.hash() == other.hash() }
+
 // parsePasswords reads /etc/shadow (shadow(5)).
 func parsePasswords(shadow []byte) map[string]Password {
 	passwords := map[string]Password{}

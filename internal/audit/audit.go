@@ -6,7 +6,11 @@
 // project's packages and below the provider.
 package audit
 
-import "time"
+import (
+	"time"
+
+	"github.com/cutover-dev/terraform-provider-cutover/internal/worker/order"
+)
 
 // Audit is what was found.
 type Audit struct {
@@ -22,6 +26,7 @@ type Audit struct {
 	Sites     []Site
 	Mailboxes []Mailbox
 
+	Ignored int // findings that were left out because they are known and meant
 	// NotCompared is what could not be read, or not be put side by side, with its place:
 	// where it is empty, Findings are the whole truth of Areas.
 	NotCompared []string
@@ -83,6 +88,9 @@ type Amount struct {
 	Files int64 // all that is no directory
 	Bytes int64 // of the content of files
 }
+
+// String is the amount in words: "12 files, 3.4 MB".
+func (a Amount) String() string { return plural(a.Files, "file") + ", " + order.Size(a.Bytes) }
 
 // Site is a name at a port of the web server on both hosts.
 type Site struct {

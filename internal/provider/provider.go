@@ -99,5 +99,6 @@ func (p *cutoverProvider) DataSources(context.Context) []func() datasource.DataS
 		newTunnelTrafficDataSource,
 		newMailQueueDataSource,
 		newDNSPropagationDataSource,
+		newMigrationAuditDataSource,
 	}
 }

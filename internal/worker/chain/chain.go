@@ -290,16 +290,9 @@ func (s State) sweep(chain string) error {
 	if s.Sweep == nil {
 		return nil
 	}
-	content, err := os.ReadFile(s.path("chains", chain, "targets"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	targets, err := s.targets(chain)
 	if err != nil {
 		return err
-	}
-	var targets []string
-	if err := json.Unmarshal(content, &targets); err != nil {
-		return fmt.Errorf("the targets of the chain %s: %w", chain, err)
 	}
 	var failed []error
 	for i, target := range targets {

@@ -3,8 +3,10 @@
 package chain
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -252,5 +254,43 @@ func TestTheTrashOfAPass(t *testing.T) {
 	}
 	if bytes, err := s.TidyTrash("a"); err != nil || bytes != 0 || exists(s.path("trash")) {
 		t.Errorf("%d bytes, %v", bytes, err)
+	}
+}
+
+func TestBasesOfAllChains(t *testing.T) {
+	t.Parallel()
+	s := newState(t)
+	if bases, err := s.Bases(); err != nil || len(bases) > 0 {
+		t.Errorf("without a chain: %v, %v", bases, err)
+	}
+	for i, chain := range []string{"bbbbbbbbbbbb", "aaaaaaaaaaaa"} {
+		if err := os.MkdirAll(s.path("chains", chain), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(s.path("chains", chain, "targets"), []byte(`["/home", "/srv/`+chain+`"]`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 1 + i {
+			name := fmt.Sprintf("%d.base", n+1)
+			if err := os.WriteFile(s.path("chains", chain, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			used := time.Unix(int64(1000*(i+1)+n), 0)
+			if err := os.Chtimes(s.path("chains", chain, name), used, used); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	bases, err := s.Bases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, base := range bases {
+		got = append(got, base.Target)
+	}
+	// The one that was used last is at the end; a target without a base is none.
+	if want := []string{"/home", "/home", "/srv/aaaaaaaaaaaa"}; !slices.Equal(got, want) || bases[0].File != s.path("chains", "bbbbbbbbbbbb", "1.base") {
+		t.Errorf("%q, want %q; the first is %s", got, want, bases[0].File)
 	}
 }

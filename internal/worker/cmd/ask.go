@@ -40,6 +40,7 @@ var questions = map[string]asker{
 	"dismiss":    answering(dismiss),
 	"claim":      answering(claim),
 	"forget":     answering(forget),
+	"brought":    answering(brought),
 }
 
 // state is where this host keeps what belongs to passes.

@@ -227,3 +227,21 @@ func TrashPath(id string) string { return State + "/trash/" + id }
 
 // TrashStamp is the form of the names of the runs.
 func TrashStamp(now time.Time) string { return now.UTC().Format("20060102T150405Z") }
+
+// BroughtQuestion is what "brought" is asked on the new host: directories of it.
+type BroughtQuestion struct {
+	Paths []string `json:"paths"`
+}
+
+// BroughtAnswer is how much the passes have brought to the directories, what is below
+// them included. One to which none has brought anything is missing from it.
+type BroughtAnswer struct {
+	Amounts map[string]Amount `json:"amounts"`
+}
+
+// Amount is how much is in a directory: all that is no directory, and the bytes of the
+// content of files.
+type Amount struct {
+	Files int64 `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
