@@ -162,6 +162,24 @@ check "new" {
   }
 }
 
+# Both machines side by side: what has the old one that the new one lacks? audit.html is for your files.
+data "cutover_migration_audit" "both" {
+  count       = var.phase == "rehearse" ? 1 : 0
+  from        = "old"
+  to          = "new"
+  ignore      = [for name in var.staying : "*/${name}*"]
+  report_path = "${path.root}/audit.html"
+
+  depends_on = [cutover_sync_pass.warm, cutover_vhost.sites, cutover_maildir.mail]
+}
+
+check "nothing_forgotten" {
+  assert {
+    condition     = alltrue([for audit in data.cutover_migration_audit.both : audit.errors == 0])
+    error_message = join("\n", [for audit in data.cutover_migration_audit.both : audit.summary])
+  }
+}
+
 # On the old machine, disable SSH and FTP logins for the users who move.
 resource "cutover_login_lock" "people" {
   count        = local.reached.cutover ? 1 : 0

@@ -43,6 +43,8 @@ type State struct {
 	Hold
 	Begun   time.Time // by the host's clock, as Expires is: for people, and no other
 	Expires time.Time
+	// ReleasedAt is when it was released, by the host's clock; the zero time where it was not.
+	ReleasedAt time.Time
 	Status  string // Held, Released, Expired, or Lost with the reason
 
 	made   time.Time     // when a hold that was begun again was begun first

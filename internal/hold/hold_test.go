@@ -418,8 +418,9 @@ func TestChange(t *testing.T) {
 func TestRelease(t *testing.T) {
 	const lift = "hold/lift.sh web cutover_hold_web CUTOVER-HOLD-web nft"
 	for name, c := range map[string]struct{ out, record, status string }{
-		"held":             {saying(5, tools, written, listed), strings.Replace(recordOfWeb, "released no", "released yes", 1), Released},
+		"held":             {saying(5, tools, written, listed), strings.Replace(recordOfWeb, "released no", "released yes\nreleased_at 1800000005", 1), Released},
 		"released already": {saying(5, tools, over), strings.Replace(recordOfWeb, "released no", "released yes", 1), Released},
+		"released before":  {saying(50, tools, over+"\nrecord web released_at 1800000005"), strings.Replace(recordOfWeb, "released no", "released yes\nreleased_at 1800000005", 1), Released},
 		"expired":          {saying(700, tools, written), recordOfWeb, Expired}, // which the user is to know
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -133,8 +133,8 @@ func (h *Holds) Release(ctx context.Context, name string) (s State, found bool, 
 	if !found {
 		return s, false, nil
 	}
-	if s.Status != Expired {
-		s.Status = Released
+	if s.Status != Expired && s.Status != Released {
+		s.Status, s.ReleasedAt = Released, f.now
 	}
 	return s, true, h.lift(ctx, s, s.record())
 }

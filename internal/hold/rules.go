@@ -73,6 +73,9 @@ func (s State) record() string {
 	released := "no"
 	if s.Status == Released {
 		released = "yes"
+		if !s.ReleasedAt.IsZero() {
+			released += fmt.Sprintf("\nreleased_at %d", s.ReleasedAt.Unix())
+		}
 	}
 	made := ""
 	if !s.made.IsZero() {

@@ -124,6 +124,8 @@ func (s State) with(name, line string) State {
 		s.boot = value
 	case "tool":
 		s.tool = value
+	case "released_at":
+		s.ReleasedAt = time.Unix(number, 0)
 	case "released":
 		if value == "yes" {
 			s.Status = Released

@@ -28,6 +28,12 @@ type answer struct {
 	maps            map[string]int // entries of a file
 	aliases         []Alias
 
+	hostname        string
+	domainFiles     map[string][]string // first words of the lines, by Postfix's word for the file
+	sendmailDomains []string
+	eximList        string // Exim's list local_domains
+	unclearDomains  []string
+
 	parents                 map[string]int // of people's homes
 	forwards, filters       map[string][]string
 	unreadable, closedHomes []string
@@ -67,6 +73,7 @@ type eximPart struct {
 var fields = map[string]int{
 	"dovecot": 1, "dovecot-broken": 1, "dovecot-old": 1, "set": 3, "users": 4, "passwd-file": 6, "passwd-file-unreadable": 1, "layout-line": 2,
 	"server": 1, "other": 1, "sendmail-program": 1, "postfix": 2, "sendmail": 3, "exim": 4, "procmail": 3, "map": 2, "map-unreadable": 1, "alias": 4,
+	"hostname": 1, "domain": 1, "domain-of": 2, "domain-list": 1, "domain-unclear": 1,
 	"parent": 2, "forward": 2, "filter": 2, "home-unreadable": 2, "file-unreadable": 2,
 }
 
@@ -74,7 +81,7 @@ func parse(printed string) (*answer, error) {
 	a := &answer{
 		blocks: []block{{set: map[string]string{}}}, passwdFiles: map[string]passwdFile{},
 		postfix: map[string]string{}, maps: map[string]int{}, parents: map[string]int{},
-		forwards: map[string][]string{}, filters: map[string][]string{},
+		forwards: map[string][]string{}, filters: map[string][]string{}, domainFiles: map[string][]string{},
 	}
 	lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")
 	if lines[len(lines)-1] != "end" {
@@ -135,6 +142,16 @@ func (a *answer) add(word string, v []string) {
 		a.maps[v[0]] = number(v[1])
 	case "alias":
 		a.aliases = append(a.aliases, Alias{Name: strings.Trim(v[2], `"`), File: v[0], Line: number(v[1]), Kinds: kinds(v[3])})
+	case "hostname":
+		a.hostname = v[0]
+	case "domain":
+		a.sendmailDomains = append(a.sendmailDomains, v[0])
+	case "domain-of":
+		a.domainFiles[v[0]] = append(a.domainFiles[v[0]], v[1])
+	case "domain-list":
+		a.eximList = v[0]
+	case "domain-unclear":
+		a.unclearDomains = append(a.unclearDomains, v[0])
 	case "parent":
 		a.parents[v[0]] = number(v[1])
 	case "forward":

@@ -1,6 +1,6 @@
 # How a host keeps mail, in one round trip. It only reads.
 #
-# The whole is begin.sh, dovecot.sh, server.sh and homes.sh, one behind the other.
+# The whole is begin.sh, dovecot.sh, server.sh, domains.sh and homes.sh, one behind the other.
 # They print lines of a word and its values with tabs between, and "end" at the
 # last. What may hold a secret or a private address is reduced here: of passwords,
 # queries, arguments of commands and targets of aliases nothing leaves the host.

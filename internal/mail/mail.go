@@ -22,11 +22,13 @@ var (
 	dovecotText string
 	//go:embed server.sh
 	serverText string
+	//go:embed domains.sh
+	domainsText string
 	//go:embed homes.sh
 	homesText string
 )
 
-var factsScript = host.Script{Name: "mail/facts.sh", Text: beginText + dovecotText + serverText + homesText}
+var factsScript = host.Script{Name: "mail/facts.sh", Text: beginText + dovecotText + serverText + domainsText + homesText}
 
 // Mail is how a host keeps mail. What is not there is "" or empty. In paths, "~/"
 // is the user's home and "%u" the user's name, whatever the program's own
@@ -34,6 +36,7 @@ var factsScript = host.Script{Name: "mail/facts.sh", Text: beginText + dovecotTe
 type Mail struct {
 	Store
 	Server       string // "postfix", "sendmail", "exim", "opensmtpd" or "qmail"
+	Domains      []string // whose mail it takes, sorted; of the host's own names those that DNS can have
 	Delivery     []Delivery
 	SpoolDir     string // directory of the mbox spools, one file a user
 	VirtualUsers []VirtualUsers
@@ -86,6 +89,7 @@ func (a *answer) mail() Mail {
 	m.Store = a.store(&n)
 	m.VirtualUsers = a.dovecotUsers(m.Store, &n)
 	m.Server = a.server(&n)
+	m.Domains = a.domains(m.Server, &n)
 	var virtual []VirtualUsers
 	m.Delivery, virtual = a.delivery(m.Server, &n)
 	m.VirtualUsers = append(m.VirtualUsers, virtual...)

@@ -72,7 +72,8 @@ if has postconf; then
 	directory=$(postconf -h config_directory 2>/dev/null)
 	# What an older Postfix does not know, it only warns of.
 	settings=$(postconf home_mailbox mail_spool_directory mailbox_command mailbox_command_maps mailbox_transport mailbox_transport_maps local_transport \
-		alias_maps virtual_alias_maps virtual_mailbox_domains virtual_mailbox_maps virtual_mailbox_base virtual_uid_maps virtual_gid_maps virtual_transport 2>/dev/null |
+		alias_maps virtual_alias_maps virtual_mailbox_domains virtual_mailbox_maps virtual_mailbox_base virtual_uid_maps virtual_gid_maps virtual_transport \
+		mydestination virtual_alias_domains myhostname mydomain 2>/dev/null |
 		sed "s#\$config_directory\|\${config_directory}#$directory#g; s/:{.*}/:{}/")
 	# Of a command only the program is told, of a map that holds its entries itself
 	# only its kind: the rest may be anything.

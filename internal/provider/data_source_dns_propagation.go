@@ -14,14 +14,18 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/dnscheck"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/mail"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/vhost"
 )
 
 type dnsPropagationModel struct {
+	Host          types.String   `tfsdk:"host"`
 	Names         types.Set      `tfsdk:"names"`
 	Types         types.Set      `tfsdk:"types"`
 	Former        types.Set      `tfsdk:"former_addresses"`
@@ -32,6 +36,7 @@ type dnsPropagationModel struct {
 	Interval      types.String   `tfsdk:"interval"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 
+	Asked      []types.String   `tfsdk:"asked"`
 	Complete   types.Bool       `tfsdk:"complete"`
 	CompleteBy types.String     `tfsdk:"complete_by"`
 	Behind     []types.String   `tfsdk:"behind"`
@@ -73,10 +78,14 @@ func dnsPropagationSchema(ctx context.Context) schema.Schema {
 			"The servers that are authoritative for each name are asked one by one, and the resolvers that you name: a resolver goes on to give an address until its time to live is over, whatever the zone says by then. " +
 			"The questions come from the machine that Terraform runs on. What a server does wrong (it is silent, refuses, answers `SERVFAIL` or another address) is said of that server, and the others are asked all the same.",
 		Attributes: map[string]schema.Attribute{
+			"host": schema.StringAttribute{
+				Optional:            true,
+				MarkdownDescription: "Host of the provider's `hosts` whose names to ask for: those of its sites and its mail domains. `names` comes on top.",
+			},
 			"names": schema.SetAttribute{
-				Required: true, ElementType: types.StringType,
-				MarkdownDescription: "Domain names to ask for, such as those of all sites and mail domains of the old host.",
-				Validators:          eachIn("a domain name", dnscheck.ValidName),
+				Optional: true, ElementType: types.StringType,
+				MarkdownDescription: "Domain names to ask for. Default: those of `host`, of which one of the two is needed.",
+				Validators:          append(eachIn("a domain name", dnscheck.ValidName), setvalidator.AtLeastOneOf(path.MatchRoot("names"), path.MatchRoot("host"))),
 			},
 			"types": schema.SetAttribute{
 				Optional: true, ElementType: types.StringType,
@@ -112,6 +121,7 @@ func dnsPropagationSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "How long `wait_for` waits between two rounds. Default: `30s`.",
 				Validators:          []validator.String{duration{}},
 			},
+			"asked":       texts("Names that were asked for, sorted."),
 			"complete":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether every server gives new addresses alone."},
 			"complete_by": schema.StringAttribute{Computed: true, MarkdownDescription: "When the last of the resolvers will have forgotten a former address, in UTC (RFC 3339). Null where it is complete, where an authoritative server gives the former address itself, and where a server gave no answer."},
 			"behind":      texts("What is not as it should be, a sentence for each name and server."),
@@ -174,11 +184,50 @@ func (m *dnsPropagationModel) check() (dnscheck.Check, error) {
 	return c, err
 }
 
-func readDNSPropagation(ctx context.Context, _ *hosts, m *dnsPropagationModel) error {
+// namesOf are the names of a host's sites, and the domains whose mail it takes. Names
+// with a pattern, and those that DNS cannot have, are left out.
+func namesOf(ctx context.Context, known *hosts, name string) ([]string, error) {
+	h, err := known.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	_, sites, _, err := known.sites.of(h, vhost.NewSites).List(ctx, "")
+	if err != nil && !errors.Is(err, vhost.ErrNoServer) {
+		return nil, err
+	}
+	found, err := mail.Inspect(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	names := found.Domains
+	for _, site := range sites {
+		for _, each := range append([]string{site.ServerName}, site.Aliases...) {
+			if strings.Contains(each, ".") && !strings.Contains(each, "*") && dnscheck.ValidName(each) == nil {
+				names = append(names, strings.ToLower(each))
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("host %q has no site with a name and no mail domain: set names", name)
+	}
+	return names, nil
+}
+
+func readDNSPropagation(ctx context.Context, known *hosts, m *dnsPropagationModel) error {
 	c, err := m.check()
 	if err != nil {
 		return err
 	}
+	if !m.Host.IsNull() {
+		names, err := namesOf(ctx, known, m.Host.ValueString())
+		if err != nil {
+			return at(path.Root("host"), err)
+		}
+		c.Names = append(c.Names, names...)
+	}
+	slices.Sort(c.Names)
+	c.Names = slices.Compact(c.Names)
+	m.Asked = texts(c.Names)
 	if err := c.Validate(); err != nil {
 		return err
 	}

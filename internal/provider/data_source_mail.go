@@ -30,6 +30,7 @@ type mailModel struct {
 	Settings       map[string]string   `tfsdk:"settings"`
 	Namespaces     []namespaceModel    `tfsdk:"namespaces"`
 	MTA            types.String        `tfsdk:"mta"`
+	Domains        []string            `tfsdk:"domains"`
 	Delivery       []deliveryModel     `tfsdk:"delivery"`
 	VirtualUsers   []virtualUsersModel `tfsdk:"virtual_users"`
 	Aliases        []aliasModel        `tfsdk:"aliases"`
@@ -139,6 +140,8 @@ func mailSchema(ctx context.Context) schema.Schema {
 				"subscriptions": truth("Whether it has subscriptions of its own."),
 			}),
 			"mta": text("Mail server: `postfix`, `sendmail`, `exim`, `opensmtpd` or `qmail`. Of several it is the one that the command `sendmail` belongs to. Null where there is none."),
+			"domains": texts("Domains whose mail the mail server takes, sorted: Postfix's `mydestination`, `virtual_mailbox_domains` and `virtual_alias_domains`, Sendmail's classes `w` and `{VirtHost}`, Exim's `local_domains`. " +
+				"`cutover_dns_propagation` asks for them where it has no `names`."),
 			"delivery": objects("Where the mail server delivers to, step by step: a program that is handed the mail is followed by what that does with it, where it is procmail.", map[string]schema.Attribute{
 				"for":     text("`local` for users with an account, `virtual` for Postfix's others."),
 				"program": text("Who delivers: `postfix`, `sendmail`, `exim` or `procmail`."),
@@ -193,7 +196,7 @@ func (m *mailModel) show(found mail.Mail) {
 	m.DovecotVersion, m.Driver, m.Path, m.Layout = textOrNull(found.Version), textOrNull(found.Driver), textOrNull(found.Path), textOrNull(found.Layout)
 	m.InboxPath, m.ControlPath, m.IndexPath = textOrNull(found.InboxPath), textOrNull(found.ControlPath), textOrNull(found.IndexPath)
 	m.Separator, m.SpoolDirectory, m.MTA = textOrNull(found.Separator), textOrNull(found.SpoolDir), textOrNull(found.Server)
-	m.Settings = found.Settings
+	m.Settings, m.Domains = found.Settings, append([]string{}, found.Domains...)
 	m.Namespaces, m.Delivery, m.VirtualUsers, m.Aliases = []namespaceModel{}, []deliveryModel{}, []virtualUsersModel{}, []aliasModel{}
 	for _, n := range found.Namespaces {
 		m.Namespaces = append(m.Namespaces, namespaceModel{

@@ -30,6 +30,8 @@ type connectionHoldModel struct {
 	Ports        types.Set      `tfsdk:"ports"`
 	ExpiresAfter types.String   `tfsdk:"expires_after"`
 	ExpiresAt    types.String   `tfsdk:"expires_at"`
+	HeldAt       types.String   `tfsdk:"held_at"`
+	ReleasedAt   types.String   `tfsdk:"released_at"`
 	EndsBy       types.String   `tfsdk:"ends_by"`
 	Status       types.String   `tfsdk:"status"`
 	Timeouts     timeouts.Value `tfsdk:"timeouts"`
@@ -91,6 +93,15 @@ func connectionHoldSchema(ctx context.Context) schema.Schema {
 			"expires_at": schema.StringAttribute{
 				Computed:            true,
 				MarkdownDescription: "When that is, by the host's clock as it was when the hold was made, in UTC (RFC 3339).",
+			},
+			"held_at": schema.StringAttribute{
+				Computed:            true,
+				MarkdownDescription: "When it began, by the host's clock, in UTC (RFC 3339).",
+			},
+			"released_at": schema.StringAttribute{
+				Computed: true,
+				MarkdownDescription: "When a tunnel released it, likewise; null where none has. As it was at the last refresh. " +
+					"From `held_at` to here is how long new connections waited: `timeline` of `cutover_migration_audit` takes both.",
 			},
 			"ends_by": schema.StringAttribute{
 				Computed: true,
@@ -169,6 +180,7 @@ func (m *connectionHoldModel) accept(ctx context.Context, s hold.State) error {
 	m.ID = types.StringValue(s.ID(m.Host.ValueString()))
 	m.Status = types.StringValue(s.Status)
 	m.ExpiresAt = types.StringValue(s.Expires.UTC().Format(time.RFC3339))
+	m.HeldAt, m.ReleasedAt = moment(s.Begun), moment(s.ReleasedAt)
 	m.EndsBy = types.StringValue("elapsed_time")
 	if s.ByClock() {
 		m.EndsBy = types.StringValue("clock")

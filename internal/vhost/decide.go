@@ -48,7 +48,7 @@ func decide(snapshot *Snapshot, o Order, answers []answer) (*item, error) {
 	server, err := snapshot.Server(o.Site.Server)
 	if err != nil {
 		var missing *FieldError
-		if o.remove && (errors.Is(err, errNoServer) || errors.As(err, &missing)) {
+		if o.remove && (errors.Is(err, ErrNoServer) || errors.As(err, &missing)) {
 			// The server went, and its files with it.
 			return &item{order: o, server: &Server{Name: o.Site.Server}}, nil
 		}

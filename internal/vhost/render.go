@@ -250,5 +250,5 @@ func nginxBody(p *printer, s Site) {
 // for sites.
 var errNoLayout = errors.New("its main file includes neither sites-enabled nor conf.d, so that there is no place for a site; include one there")
 
-// errNoServer is the error of a host without a web server.
-var errNoServer = errors.New("there is neither Apache nor nginx; install one first")
+// ErrNoServer is the error of a host without a web server.
+var ErrNoServer = errors.New("there is neither Apache nor nginx; install one first")

@@ -147,7 +147,7 @@ func (s *Snapshot) Server(name string) (*Server, error) {
 	}
 	switch {
 	case len(all) == 0:
-		return nil, fmt.Errorf("host %q: %w", s.host, errNoServer)
+		return nil, fmt.Errorf("host %q: %w", s.host, ErrNoServer)
 	case len(all) == 1:
 		return all[0], nil
 	case len(running) == 1:

@@ -1,6 +1,7 @@
 # Who still sends clients to the old machine?
 data "cutover_dns_propagation" "sites" {
-  names              = toset(compact(flatten([for site in data.cutover_vhosts.old.sites : [site.server_name, tolist(site.aliases)]])))
+  host               = "old"                # the names of its sites, and its mail domains
+  names              = ["panel.example.org"] # and one that neither knows
   former_addresses   = ["192.0.2.10", "2001:db8:1::10"]
   expected_addresses = ["192.0.2.20", "2001:db8:1::20"]
   resolvers          = ["192.0.2.53", "198.51.100.53"]

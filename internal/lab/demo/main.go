@@ -70,34 +70,45 @@ func demo(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	step("the client asks the old address %s for web and mail, from now to the end", old.Address)
-	witness := startWitness(ctx, client, old)
+	step("a client asks the old address %s for web and mail, and another sends mail there, from now to the end", old.Address)
+	witness, writer := startWitness(ctx, client, old), startWriter(ctx, client, old)
 	defer witness.stop()
+	defer writer.stop()
 
-	for _, phase := range []struct{ name, means string }{
-		{"prepare", "accounts, homes, a first pass while everything is live, sites, mail"},
-		{"rehearse", "again, what has changed since; does the new machine serve?"},
-		{"cutover", "lock the logins, have clients wait, stop the old services, copy a last time, start the new ones, relay the ports, let in who waits"},
+	for _, each := range []struct{ name, phase, servedBy, means string }{
+		{"prepare", "prepare", "old", "accounts, homes, a first pass while everything is live, sites, mail"},
+		{"rehearse", "rehearse", "old", "again, what has changed since; does the new machine serve, and was nothing forgotten?"},
+		{"cutover", "cutover", "new", "lock the logins, have clients wait, stop the old services, copy a last time, start the new ones, relay the ports, let in who waits"},
+		{"back", "rehearse", "old", "something is wrong with the new machine: back, with the mail and the upload that have come in there"},
+		{"again", "cutover", "new", "it is mended: over once more"},
 	} {
-		heading("%s apply -var phase=%s: %s", filepath.Base(tf.binary), phase.name, phase.means)
-		witness.begin(phase.name)
-		if err := tf.apply(ctx, phase.name); err != nil {
+		if each.name == "back" {
+			heading("The client still calls the old address %s", old.Address)
+			if err := errors.Join(show(ctx, client, old), upload(ctx, fresh)); err != nil {
+				return err
+			}
+		}
+		heading("%s apply -var phase=%s: %s", filepath.Base(tf.binary), each.phase, each.means)
+		witness.begin(each.name)
+		if err := tf.apply(ctx, each.phase); err != nil {
 			return err
 		}
-		if phase.name == "cutover" {
-			witness.settle(ctx, "new")
+		witness.settle(ctx, each.servedBy)
+		if each.name == "back" {
+			if err := uploaded(ctx, old); err != nil {
+				return err
+			}
+		}
+		if each.phase == "cutover" {
 			witness.begin("tunnels")
 			sleep(ctx, 3*time.Second)
 		}
 	}
 
-	heading("The client still calls the old address %s", old.Address)
-	if err := show(ctx, client, old); err != nil {
-		return err
-	}
-	heading("What the client saw at the old address")
+	heading("What the clients saw at the old address")
+	writer.stop()
 	witness.stop()
-	if err := witness.report(); err != nil {
+	if err := errors.Join(witness.report(), writer.verify(ctx, fresh), uploaded(ctx, fresh)); err != nil {
 		return err
 	}
 	if keep {
@@ -176,6 +187,21 @@ func show(ctx context.Context, client *lab.Client, old *lab.Host) error {
 		}
 	}
 	return nil
+}
+
+// upload puts a file into a home, as somebody does who works on a site.
+func upload(ctx context.Context, host *lab.Host) error {
+	_, err := host.Run(ctx, "sh", "-c", `echo upload >"/home/$1/public_html/upload.html" && chown "$1:" "/home/$1/public_html/upload.html"`, "sh", user)
+	return err
+}
+
+// uploaded says whether a host has it.
+func uploaded(ctx context.Context, host *lab.Host) error {
+	content, err := host.Run(ctx, "cat", "/home/"+user+"/public_html/upload.html")
+	if err == nil && content != "upload\n" {
+		err = fmt.Errorf("host %s has %q as what was uploaded", host.Name, content)
+	}
+	return err
 }
 
 // leftovers says whether anything of the provider is left on the hosts.

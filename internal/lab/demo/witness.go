@@ -81,8 +81,10 @@ func (w *witness) begin(phase string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.phase = phase
-	w.phases = append(w.phases, phase)
-	w.tally[phase] = &tally{}
+	if w.tally[phase] == nil {
+		w.phases = append(w.phases, phase)
+		w.tally[phase] = &tally{}
+	}
 }
 
 func (w *witness) watch(ctx context.Context, port int) {
@@ -166,7 +168,7 @@ func (w *witness) report() error {
 	if t := w.tally["tunnels"]; t != nil && t.refused+t.failed > 0 {
 		problems = append(problems, fmt.Errorf("with the tunnels up, %d requests were refused and %d failed", t.refused, t.failed))
 	}
-	for phase, when := range map[string]string{"cutover": "during the cutover", "back": "on the way back"} {
+	for phase, when := range map[string]string{"cutover": "during the cutover", "back": "on the way back", "again": "during the second cutover"} {
 		if t := w.tally[phase]; t != nil && t.refused > 0 {
 			problems = append(problems, fmt.Errorf("%d requests were refused %s, in spite of the hold", t.refused, when))
 		}
