@@ -213,6 +213,16 @@ resource "cutover_service" "old" {
   depends_on = [cutover_connection_hold.ports]
 }
 
+# On the way back: what the new mail server has accepted and could not deliver goes on from the old one.
+resource "cutover_mail_queue_move" "back" {
+  count = local.reached.cutover ? 1 : 0
+  from  = "new"
+  to    = "old"
+  when  = local.way_back ? "destroy" : "never"
+
+  depends_on = [cutover_service.old]
+}
+
 # Rsync again, final time. Data transferred here is the data that will be live in a sec.
 resource "cutover_sync_pass" "final" {
   count    = local.reached.cutover ? 1 : 0
@@ -225,7 +235,7 @@ resource "cutover_sync_pass" "final" {
   # On the way back: what the new machine has received since.
   on_destroy = local.way_back ? "bring_back" : "forget"
 
-  depends_on = [cutover_service.old]
+  depends_on = [cutover_mail_queue_move.back] # which comes after this on the way back
 }
 
 # Start services on the new machine.

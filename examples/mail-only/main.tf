@@ -136,6 +136,16 @@ resource "cutover_service" "old" {
   depends_on = [cutover_connection_hold.ports]
 }
 
+# On the way back: what the new mail server has accepted and could not deliver.
+resource "cutover_mail_queue_move" "back" {
+  count = local.live ? 1 : 0
+  from  = "new"
+  to    = "old"
+  when  = local.way_back ? "destroy" : "never"
+
+  depends_on = [cutover_service.old]
+}
+
 resource "cutover_sync_pass" "final" {
   count      = local.live ? 1 : 0
   from       = "old"
@@ -145,7 +155,7 @@ resource "cutover_sync_pass" "final" {
   final      = true
   on_destroy = local.way_back ? "bring_back" : "forget"
 
-  depends_on = [cutover_service.old]
+  depends_on = [cutover_mail_queue_move.back]
 }
 
 resource "cutover_service" "new" {

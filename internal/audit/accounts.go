@@ -113,7 +113,15 @@ func (c *comparison) passwords(all []password) {
 
 // owners looks for accounts that mail of virtual users belongs to.
 func (c *comparison) owners() {
+	told := map[string]bool{}
+	for _, name := range c.old.people() {
+		told[name] = true
+	}
 	for _, users := range c.old.mail.VirtualUsers {
+		if told[users.UID] {
+			continue
+		}
+		told[users.UID] = true
 		if _, err := strconv.Atoi(users.UID); users.UID == "" || err == nil || strings.Contains(users.UID, "%") {
 			continue
 		}

@@ -103,7 +103,7 @@ func domains(ctx context.Context, h Host, areas func(string) bool) (*facts, erro
 				err = nil
 			}
 			mu.Lock()
-			f.sites, f.unclear[sites] = found, unclear
+			f.sites, f.unclear[sites] = found, hiddenSites(unclear)
 			mu.Unlock()
 			return lacks(sites, err)
 		})

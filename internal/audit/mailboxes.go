@@ -66,9 +66,12 @@ func (f *facts) placesOf(people []string) places {
 		for _, name := range people {
 			if user, there := f.accounts.User(name); there {
 				root, known := expand(pattern, name, user.Home)
-				numbers, _ := expand(control, name, user.Home)
+				p := place{user: name, root: root}
+				if control != "" {
+					p.control, _ = expand(control, name, user.Home)
+				}
 				if known {
-					add(place{user: name, root: root, control: numbers})
+					add(p)
 				}
 			}
 		}

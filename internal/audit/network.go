@@ -6,9 +6,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
-	"github.com/cutover-dev/terraform-provider-cutover/internal/check"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/machine"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/probe"
 )
 
 // reach is from where a port can be reached: by IPv4, by IPv6, or from the host alone.
@@ -173,22 +174,25 @@ var mailPorts = []struct {
 // askMail asks both hosts for the certificates of their services of mail.
 func askMail(ctx context.Context, before, after *facts) []mailService {
 	all := make([]mailService, len(mailPorts))
+	for n, each := range mailPorts {
+		all[n].protocol, all[n].port = each.protocol, each.port
+	}
 	_ = both(func(i int) error {
 		f := []*facts{before, after}[i]
+		var asked sync.WaitGroup
 		for n, each := range mailPorts {
-			all[n].protocol, all[n].port = each.protocol, each.port
 			address, listens := local(f.machine.Listeners, each.port)
 			if !listens {
 				continue
 			}
-			outcome, err := check.Check{
-				Address: address, Port: each.port, Via: f, Timeout: patience, Attempt: patience, Interval: patience,
-				Request: check.Request{Protocol: each.protocol, StartTLS: each.startTLS, ServerName: before.machine.Hostname, SkipVerify: true},
-			}.Do(ctx)
-			if shows := outcome.Answer.TLS; err == nil && shows != nil {
-				all[n].certs[i] = &certificate{shows.Subject, shows.NotAfter, ""}
-			}
+			asked.Go(func() {
+				said, _ := f.ask(ctx, address, each.port, probe.Request{Protocol: each.protocol, StartTLS: each.startTLS, ServerName: before.machine.Hostname, SkipVerify: true})
+				if shows := said.TLS; shows != nil {
+					all[n].certs[i] = &certificate{shows.Subject, shows.NotAfter, ""}
+				}
+			})
 		}
+		asked.Wait()
 		return nil
 	})
 	return all

@@ -4,14 +4,16 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/cutover-dev/terraform-provider-cutover/internal/check"
 	"github.com/cutover-dev/terraform-provider-cutover/internal/machine"
+	"github.com/cutover-dev/terraform-provider-cutover/internal/probe"
 )
 
 const (
@@ -35,6 +37,17 @@ const unnamed = "(any other name)"
 
 // String is the subject of a finding about it.
 func (k siteKey) String() string { return fmt.Sprintf("%s:%d", k.name, k.port) }
+
+// hiddenSites are those of package vhost's remarks that say that there may be sites or
+// names that it does not know. The others are about lines that a cutover_vhost would not
+// have: here the hosts are asked for their pages, whatever makes them.
+func hiddenSites(remarks []string) []string {
+	return slices.DeleteFunc(slices.Clone(remarks), func(remark string) bool {
+		return !slices.ContainsFunc([]string{"is not understood", "are not understood", "are taken as true", "Apache has a site"}, func(words string) bool {
+			return strings.Contains(remark, words)
+		})
+	})
+}
 
 // siteKeys are the names and ports of a host's sites. Names with a pattern are left out:
 // nobody can ask for them.
@@ -91,29 +104,37 @@ func (f *facts) askSite(ctx context.Context, key siteKey) Answer {
 	if !listens {
 		return Answer{Problem: fmt.Sprintf("nothing listens on port %d", key.port)}
 	}
-	request := check.Request{Protocol: "http", ServerName: key.name, SkipVerify: true}
+	request := probe.Request{Protocol: "http", ServerName: key.name, SkipVerify: true}
 	if key.name == unnamed {
 		request.ServerName = "localhost"
 	}
 	if key.tls {
 		request.Protocol = "https"
 	}
-	outcome, err := check.Check{Address: address, Port: key.port, Request: request, Via: f, Timeout: patience, Attempt: patience, Interval: patience}.Do(ctx)
-	if err != nil {
-		return Answer{Problem: err.Error()}
-	}
-	said := outcome.Answer
+	said, err := f.ask(ctx, address, key.port, request)
 	answer := Answer{Status: said.Status, Title: said.Title}
 	if location := said.Header["Location"]; len(location) > 0 {
 		answer.Location = location[0]
 	}
-	if outcome.Err != nil && said.Status == 0 {
-		answer.Problem = outcome.Err.Error()
+	if err != nil && said.Status == 0 {
+		answer.Problem = err.Error()
 	}
 	if said.TLS != nil {
 		answer.Certificate, answer.Expires, answer.CertificateProblem = said.TLS.Subject, said.TLS.NotAfter, said.TLS.Problem
 	}
 	return answer
+}
+
+// ask asks a service from the host itself, once.
+func (f *facts) ask(ctx context.Context, address string, port int, request probe.Request) (probe.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	conn, err := f.Dial(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
+	if err != nil {
+		return probe.Answer{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	return probe.Ask(ctx, conn, request)
 }
 
 // local is an address at which the host itself reaches a port.

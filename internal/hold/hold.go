@@ -45,7 +45,7 @@ type State struct {
 	Expires time.Time
 	// ReleasedAt is when it was released, by the host's clock; the zero time where it was not.
 	ReleasedAt time.Time
-	Status  string // Held, Released, Expired, or Lost with the reason
+	Status     string // Held, Released, Expired, or Lost with the reason
 
 	made   time.Time     // when a hold that was begun again was begun first
 	boot   string        // the host's, in which the hold began

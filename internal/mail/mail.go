@@ -35,7 +35,7 @@ var factsScript = host.Script{Name: "mail/facts.sh", Text: beginText + dovecotTe
 // configuration has for them.
 type Mail struct {
 	Store
-	Server       string // "postfix", "sendmail", "exim", "opensmtpd" or "qmail"
+	Server       string   // "postfix", "sendmail", "exim", "opensmtpd" or "qmail"
 	Domains      []string // whose mail it takes, sorted; of the host's own names those that DNS can have
 	Delivery     []Delivery
 	SpoolDir     string // directory of the mbox spools, one file a user

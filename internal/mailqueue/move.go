@@ -3,6 +3,7 @@ package mailqueue
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -119,18 +120,23 @@ func (m *mover) run(ctx context.Context) (State, error) {
 	return s, nil
 }
 
+// Errors before anything is changed, of a host whose queue is not for a move.
+var (
+	ErrNoQueue = errors.New("has no mail queue that is understood: neither Sendmail's nor Postfix's nor Exim's")
+	ErrRuns    = errors.New("and delivers what is in its queue itself: stop it first (cutover_service with running = false)")
+)
+
 // check says what is in the way before anything is changed.
 func (m *mover) check(old oldQueues, there newSpool) error {
 	switch {
 	case len(old.names) == 0:
-		return fmt.Errorf("host %q has no mail queue that is understood: neither Sendmail's nor Postfix's nor Exim's", m.from.Name())
+		return fmt.Errorf("host %q %w", m.from.Name(), ErrNoQueue)
 	case slices.Contains(there.lacks, "sendmail"):
 		return fmt.Errorf("host %q has no program sendmail, which takes mail: install its mail server first", m.to.Name())
 	case len(there.lacks) > 0:
 		return fmt.Errorf("host %q has no program %s: install it there", m.to.Name(), strings.Join(there.lacks, ", "))
 	case len(old.running) > 0 && state(old, there).Waiting == 0:
-		return fmt.Errorf("the mail server of host %q runs (%s), and delivers what is in its queue itself: stop it first (cutover_service with running = false)",
-			m.from.Name(), strings.Join(old.running, ", "))
+		return fmt.Errorf("the mail server of host %q runs (%s), %w", m.from.Name(), strings.Join(old.running, ", "), ErrRuns)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -15,7 +16,9 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringdefault"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 
@@ -27,6 +30,7 @@ type mailQueueMoveModel struct {
 	ID          types.String   `tfsdk:"id"`
 	From        types.String   `tfsdk:"from"`
 	To          types.String   `tfsdk:"to"`
+	When        types.String   `tfsdk:"when"`
 	IncludeHeld types.Bool     `tfsdk:"include_held"`
 	Status      types.String   `tfsdk:"status"`
 	Moved       types.Int64    `tfsdk:"moved"`
@@ -82,13 +86,20 @@ func mailQueueMoveSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "Host whose mail server takes the messages.",
 				PlanModifiers:       replace,
 			},
+			"when": schema.StringAttribute{
+				Optional: true, Computed: true, Default: stringdefault.StaticString(atCreate),
+				MarkdownDescription: "When to move. `create`: as soon as the resource is made, and at each apply that finds more. `destroy`: not before it is destroyed, for the way back: `from` is the new host then, and `to` the old one. " +
+					"`never`: not even then, for a phase after which nothing goes back. Default: `create`.",
+				Validators:    []validator.String{stringvalidator.OneOf(atCreate, atDestroy, atNoTime)},
+				PlanModifiers: []planmodifier.String{replaceWhen()},
+			},
 			"include_held": schema.BoolAttribute{
 				Optional: true, Computed: true, Default: booldefault.StaticBool(false),
 				MarkdownDescription: "Whether held messages are moved too: on hold (Postfix), quarantined (Sendmail) or frozen (Exim). The new mail server delivers them like others. Default: `false`; they stay on the old host, and a warning counts them.",
 			},
 			"status": schema.StringAttribute{
 				Computed:            true,
-				MarkdownDescription: "`complete`, or `incomplete: …`, which says what is still to be moved and makes the next apply go on. As it was at the last refresh.",
+				MarkdownDescription: "`complete`, or `incomplete: …`, which says what is still to be moved and makes the next apply go on. As it was at the last refresh. `not yet` where `when` is `destroy` or `never`.",
 			},
 			"moved":   schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of messages that the new mail server has accepted."},
 			"waiting": schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of messages that were set aside on the old host and that the new mail server has not accepted, the `refused` ones included."},
@@ -115,6 +126,25 @@ func mailQueueMoveSchema(ctx context.Context) schema.Schema {
 	}
 }
 
+// Values of when.
+const (
+	atCreate  = "create"
+	atDestroy = "destroy"
+	atNoTime  = "never"
+)
+
+// notYet is the status of a move that waits for its resource to be destroyed.
+const notYet = "not yet"
+
+// replaceWhen replaces a move that was made by one that is still to come, and the other
+// way round.
+func replaceWhen() planmodifier.String {
+	const what = "A move that was made, and one that is still to come, are two resources."
+	return stringplanmodifier.RequiresReplaceIf(func(_ context.Context, req planmodifier.StringRequest, resp *stringplanmodifier.RequiresReplaceIfFuncResponse) {
+		resp.RequiresReplace = (req.StateValue.ValueString() == atCreate) != (req.PlanValue.ValueString() == atCreate)
+	}, what, what)
+}
+
 func validateMailQueueMove(_ context.Context, m *mailQueueMoveModel, diags *diag.Diagnostics) {
 	if known(m.From, m.To) && m.From.Equal(m.To) {
 		diags.AddAttributeError(path.Root("to"), "Same host twice", fmt.Sprintf("from and to are both %s; mail moves from one host to another.", m.From))
@@ -129,6 +159,7 @@ func (m *mailQueueMoveModel) movesAgain(prior *mailQueueMoveModel) bool {
 func planMailQueueMove(_ context.Context, _ *request[mailQueueMoveModel], prior, plan *mailQueueMoveModel) error {
 	switch {
 	case prior == nil || !prior.From.Equal(plan.From) || !prior.To.Equal(plan.To):
+	case plan.When.ValueString() != atCreate:
 	case plan.movesAgain(prior):
 		plan.Status, plan.Moved, plan.Waiting, plan.Left = types.StringUnknown(), types.Int64Unknown(), types.Int64Unknown(), types.Int64Unknown()
 		plan.Refused, plan.Problems = types.ListUnknown(refusedMessageType), types.ListUnknown(types.StringType)
@@ -159,6 +190,13 @@ func (m *mailQueueMoveModel) show(ctx context.Context, s mailqueue.State) error 
 	return nil
 }
 
+// wait is show for a move that is still to come.
+func (m *mailQueueMoveModel) wait(ctx context.Context) error {
+	err := m.show(ctx, mailqueue.State{})
+	m.Status = types.StringValue(notYet)
+	return err
+}
+
 // ends are both hosts of a move.
 func (m *mailQueueMoveModel) ends(r *request[mailQueueMoveModel]) (from, to host.Host, err error) {
 	if from, err = r.host(m.From); err != nil {
@@ -172,10 +210,16 @@ func (m *mailQueueMoveModel) ends(r *request[mailQueueMoveModel]) (from, to host
 
 func createMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], plan *mailQueueMoveModel) error {
 	plan.ID = types.StringValue(plan.From.ValueString() + "/" + plan.To.ValueString())
+	if plan.When.ValueString() != atCreate {
+		return plan.wait(ctx)
+	}
 	return moveMailQueue(ctx, r, plan, func() { r.identify(*plan) })
 }
 
 func updateMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], prior, plan *mailQueueMoveModel) error {
+	if plan.When.ValueString() != atCreate {
+		return plan.wait(ctx)
+	}
 	if !plan.movesAgain(prior) {
 		return nil
 	}
@@ -216,6 +260,12 @@ func moveMailQueue(ctx context.Context, r *request[mailQueueMoveModel], plan *ma
 }
 
 func readMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], state *mailQueueMoveModel) (bool, error) {
+	if state.When.IsNull() { // imported, or of a release that had no when
+		state.When = types.StringValue(atCreate)
+	}
+	if state.When.ValueString() != atCreate {
+		return true, nil // no host knows of it
+	}
 	from, to, err := state.ends(r)
 	if err != nil {
 		return false, err
@@ -239,6 +289,14 @@ func deleteMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], st
 	if err != nil {
 		return at(path.Root("to"), err)
 	}
+	switch state.When.ValueString() {
+	case atNoTime:
+		return nil
+	case atDestroy:
+		if err := moveAtDestroy(ctx, r, state, from, to); err != nil {
+			return err
+		}
+	}
 	back, err := mailqueue.Forget(ctx, mailqueue.Side{Name: state.From.ValueString(), Host: from}, mailqueue.Side{Name: state.To.ValueString(), Host: to})
 	if len(back) > 0 {
 		why := fmt.Sprintf("that the mail server of host %s was not given", state.To)
@@ -247,6 +305,27 @@ func deleteMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], st
 		}
 		r.warn(fmt.Sprintf("Mail in the queue of host %s", state.From), fmt.Sprintf("%d messages %s are in the queue of host %s again (%s). "+
 			"Its mail server delivers them when it runs. If that host is to be switched off, move them first.", len(back), why, state.From, summed(back)))
+	}
+	return err
+}
+
+// moveAtDestroy moves what is in the queue of a host that is left. One that is gone is
+// left as it is, and so is a queue that its own mail server works on: the way back goes on.
+func moveAtDestroy(ctx context.Context, r *request[mailQueueMoveModel], state *mailQueueMoveModel, from, to host.Host) error {
+	summary := fmt.Sprintf("Mail in the queue of host %s stays there", state.From)
+	if from == nil || to == nil {
+		gone := state.From
+		if from != nil {
+			gone = state.To
+		}
+		r.warn(summary, fmt.Sprintf("Host %s is retired. What host %s has accepted and not delivered is not moved.", gone, state.From))
+		return nil
+	}
+	moved := *state
+	err := moveMailQueue(ctx, r, &moved, func() {})
+	if errors.Is(err, mailqueue.ErrNoQueue) || errors.Is(err, mailqueue.ErrRuns) {
+		r.warn(summary, capitalised(err.Error())+".")
+		return nil
 	}
 	return err
 }

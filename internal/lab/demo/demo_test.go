@@ -110,7 +110,11 @@ func cutover(t *testing.T, kind lab.Kind) {
 // came is the subject of a message that comes in by the tunnel.
 const came = "received by the new host"
 
-// receive has the new host take a message by way of the old address, and an upload.
+// stuck is the subject of a message that nobody can deliver, for there is no DNS.
+const stuck = "nobody can deliver this"
+
+// receive has the new host take a message by way of the old address, an upload, and a
+// message that stays in its queue.
 func receive(ctx context.Context, t *testing.T, client *lab.Client, old, fresh *lab.Host) {
 	t.Helper()
 	said, err := client.Run(ctx, "swaks", "--server", old.Address, "--to", user+"@example.test", "--from", "friend@example.net", "--h-Subject", came)
@@ -118,6 +122,8 @@ func receive(ctx context.Context, t *testing.T, client *lab.Client, old, fresh *
 		t.Fatalf("%v\n%s", err, said)
 	}
 	_, err = fresh.Run(ctx, "sh", "-c", `for n in $(seq 100); do grep -rqF "$2" "/home/$1/mail" && break; sleep 0.2; done`, "sh", user, came)
+	must(t, err)
+	_, err = fresh.Run(ctx, "sh", "-c", `printf 'Subject: %s\n\nText\n' "$1" | sendmail -f anna@example.test far@example.com`, "sh", stuck)
 	must(t, err)
 	must(t, upload(ctx, fresh))
 }
@@ -130,6 +136,10 @@ func has(ctx context.Context, t *testing.T, host *lab.Host) {
 		t.Errorf("host %s has the message %q times (%v), want it once", host.Name, got, err)
 	}
 	must(t, uploaded(ctx, host))
+	got, err = host.Run(ctx, "sh", "-c", `find /var/spool/mqueue /var/spool/mqueue-client /var/spool/postfix -type f ! -name 'cutover*' -exec grep -l -a -F "Subject: $1" {} + 2>/dev/null | wc -l`, "sh", stuck)
+	if err != nil || got != "1\n" {
+		t.Errorf("the queue of host %s has the message that nobody can deliver %q times (%v), want it once", host.Name, got, err)
+	}
 }
 
 // serves fails the test unless every port of the old address is served by the
