@@ -20,7 +20,33 @@ func (c *comparison) accounts() {
 		}
 		c.account(was, is)
 	}
+	c.numbers()
 	c.owners()
+}
+
+// fewNumbers is up to how many accounts with other numbers are findings of their own.
+const fewNumbers = 3
+
+// numbers tells of accounts with other numbers. Where they were given by the new host, all
+// are others, and that is one finding.
+func (c *comparison) numbers() {
+	const mend = "Nothing, where files come by a cutover_sync_pass: it goes by names. Programs that have numbers in their own files need them changed there."
+	var others []string
+	for _, name := range c.old.people() {
+		was, _ := c.old.accounts.User(name)
+		if is, there := c.new.accounts.User(name); there && was.UID != is.UID {
+			others = append(others, name)
+		}
+	}
+	if len(others) > fewNumbers {
+		c.find(Notice, "uid", "", shorten(list(others)), "%d accounts have other numbers on the new host.", len(others)).mend(mend)
+		return
+	}
+	for _, name := range others {
+		was, _ := c.old.accounts.User(name)
+		is, _ := c.new.accounts.User(name)
+		c.find(Notice, name+"/uid", strconv.Itoa(was.UID), strconv.Itoa(is.UID), "%s has another number on the new host.", name).mend(mend)
+	}
 }
 
 // account compares an account that both hosts have.
@@ -45,10 +71,6 @@ func (c *comparison) account(was, is account.User) {
 	if was.Gecos != is.Gecos {
 		c.find(Notice, name+"/gecos", shorten(was.Gecos), shorten(is.Gecos), "%s has another full name on the new host.", name).
 			mend("Set gecos of the cutover_host_user.")
-	}
-	if was.UID != is.UID {
-		c.find(Notice, name+"/uid", strconv.Itoa(was.UID), strconv.Itoa(is.UID), "%s has another number on the new host.", name).
-			mend("Nothing, where files come by a cutover_sync_pass: it goes by names. Programs that have the number in their own files need it changed there.")
 	}
 	if was.Locked && !is.Locked {
 		c.find(Warning, name+"/locked", "locked", "not locked", "%s can log in on the new host and not on the old one.", name).
@@ -171,7 +193,7 @@ func (c *comparison) home(pair Home, before, after home) {
 			mend("%s", mend)
 	}
 	if before.mode != after.mode {
-		c.find(Warning, pair.User+"/mode", before.mode, after.mode, "The home of %s lets others in than on the old host, or fewer.", pair.User).
+		c.find(Warning, pair.User+"/mode", before.mode, after.mode, "The home of %s has other permissions on the new host.", pair.User).
 			mend("chmod %s %s", before.mode, pair.NewPath)
 	}
 	if before.user != after.user || before.group != after.group {

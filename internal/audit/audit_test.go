@@ -189,3 +189,22 @@ func TestAnAreaThatIsNotKnown(t *testing.T) {
 		t.Errorf("summary: %s", summary)
 	}
 }
+
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	file := func(path string, lines ...string) text { return text{"cron", path, lines} }
+	c := comparing(
+		collected{packages: []string{"sendmail", "both"}, texts: []text{
+			file("/etc/cron.d/sendmail", "* * * * * smmsp x"), file("/etc/cron.d/both", "1"), file("/etc/cron.d/mine", "1"), file("/etc/cron.d/empty", "# nothing"),
+			file("/var/spool/cron/crontabs/anna", "0 3 * * * a", "# b"), file("/var/spool/cron/bert", "x"), file("/etc/cron.daily/tidy", "#!/bin/sh", "tidy"),
+		}},
+		collected{packages: []string{"both"}, texts: []text{
+			file("/var/spool/cron/tabs/anna", "0  3 * * *  a"), file("/var/spool/cron/crontabs/bert", "y"), file("/etc/cron.daily/tidy", "#!/bin/sh", "tidy --all"),
+		}},
+	)
+	c.add(cron, "Scheduled jobs", (*comparison).cron)
+	want := []string{"error cron//etc/cron.d/both", "error cron//etc/cron.d/mine", "warning cron//etc/cron.daily/tidy", "warning cron/crontab of bert", "notice cron//etc/cron.d/sendmail"}
+	if got := c.findings(); !slices.Equal(got, want) {
+		t.Errorf("findings: %q, want %q", got, want)
+	}
+}

@@ -37,6 +37,7 @@ type collected struct {
 	texts    []text
 	sums     map[string]string // by file
 	packaged map[string]string // sums of files as their package had them
+	packages []string          // installed, with the name of a file of jobs
 	at       int
 	zone     zone
 	boot     []string          // what a System V or OpenRC init starts
@@ -103,7 +104,7 @@ func parse(out string) collected {
 
 // values are how many each word of collect.sh has.
 var values = map[string]int{
-	"home": 4, "amount": 3, "folder": 3, "uidlist": 1, "spool": 1, "text": 2, "sum": 1, "conffile": 2, "at": 1, "zone": 3, "boot": 1, "unit": 2, "renews": 2, "database": 2, "end": 1,
+	"home": 4, "amount": 3, "folder": 3, "uidlist": 1, "spool": 1, "text": 2, "sum": 1, "conffile": 2, "package": 1, "at": 1, "zone": 3, "boot": 1, "unit": 2, "renews": 2, "database": 2, "end": 1,
 }
 
 func (c *collected) take(line, word string, v []string) {
@@ -142,6 +143,8 @@ func (c *collected) take(line, word string, v []string) {
 		c.sums[file] = sum
 	case "conffile":
 		c.packaged[v[0]] = v[1]
+	case "package":
+		c.packages = append(c.packages, v[0])
 	case "at":
 		c.at = int(count(v[0]))
 	case "zone":

@@ -10,6 +10,7 @@
 #   folder ROOT FOLDER MESSAGES; uidlist FILE:HEADER; spool FILE:MESSAGES
 #   text KIND FILE, and behind it the file's lines with "| " in front; sum MD5 FILE
 #   conffile FILE MD5               as the package had it
+#   package NAME                    is installed, and a file of jobs has its name
 #   at N                            jobs that wait for their time
 #   zone NAME WINTER SUMMER         the time zone, and its distance from UTC
 #   boot NAME                       is started by a System V or OpenRC init
@@ -73,6 +74,14 @@ texts sudo /etc/sudoers /etc/sudoers.d/* /etc/doas.conf /usr/local/etc/doas.conf
 if has dpkg-query; then
 	# shellcheck disable=SC2016 # dpkg-query's own
 	dpkg-query -W -f '${Conffiles}\n' | awk -v OFS='\t' '$1 ~ /^\/etc\/(cron|anacrontab|sudoers|doas)/ { print "conffile", $1, $2 }'
+fi
+if has dpkg-query; then
+	set --
+	for file in /etc/cron.d/* /etc/cron.hourly/* /etc/cron.daily/* /etc/cron.weekly/* /etc/cron.monthly/*; do
+		name=${file##*/}
+		case $name in *[!a-z0-9.+-]*) ;; *) set -- "$@" "$name" ;; esac
+	done
+	[ $# -eq 0 ] || dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^.i *\(.*\)/package	\1/p'
 fi
 at=0
 for job in /var/spool/cron/atjobs/[!.]* /var/spool/at/[a-z]0*; do

@@ -156,7 +156,11 @@ func (c *comparison) cron() {
 			continue
 		}
 		c.compared(1)
+		name := path.Base(file)
 		switch after, there := is[file]; {
+		case !there && slices.Contains(c.old.own.packages, name) && !slices.Contains(c.new.own.packages, name):
+			c.find(Notice, file, plural(int64(len(was[file])), "line"), "", "The jobs of %s belong to the package %s, which the new host does not have.", file, name).
+				mend("Nothing, where another program does the work of %s on the new host.", name)
 		case !there:
 			c.find(Error, file, plural(int64(len(was[file])), "line"), "", "The jobs of %s are not on the new host.", file).
 				mend("Copy them when the old host runs them no more, so that none runs on both.")
