@@ -82,17 +82,10 @@ func (c *comparison) account(was, is account.User) {
 	}
 }
 
-// password compares an account's password on both hosts. Neither leaves them.
-type password struct {
-	name    string
-	differs bool
-	note    string // why it could not be compared
-}
-
-// passwords asks both hosts for the passwords of those who have one on the old one, and
-// an account on both.
-func passwords(ctx context.Context, before, after *facts) ([]password, error) {
-	var all []password
+// passwords are the names of those whose password is another one on the new host, or who
+// have one on one host alone. What they are is told to nobody.
+func passwords(ctx context.Context, before, after *facts) ([]string, error) {
+	var others []string
 	for _, name := range before.people() {
 		was, _ := before.accounts.User(name)
 		is, there := after.accounts.User(name)
@@ -108,19 +101,19 @@ func passwords(ctx context.Context, before, after *facts) ([]password, error) {
 				return nil, err
 			}
 			if !a.Same(*b) {
-				all = append(all, password{name: name, differs: true})
+				others = append(others, name)
 			}
 		case was.Password != is.Password:
-			all = append(all, password{name: name, differs: true})
+			others = append(others, name)
 		}
 	}
-	return all, nil
+	return others, nil
 }
 
-func (c *comparison) passwords(all []password) {
-	for _, each := range all {
-		was, _ := c.old.accounts.User(each.name)
-		is, _ := c.new.accounts.User(each.name)
+func (c *comparison) passwords(others []string) {
+	for _, name := range others {
+		was, _ := c.old.accounts.User(name)
+		is, _ := c.new.accounts.User(name)
 		severity, fact := Warning, "%s has another password on the new host."
 		switch {
 		case was.Password == account.PasswordSet && is.Password != account.PasswordSet:
@@ -128,7 +121,7 @@ func (c *comparison) passwords(all []password) {
 		case is.Password == account.PasswordNone:
 			severity, fact = Error, "%s gets into the new host without any password."
 		}
-		c.find(severity, each.name+"/password", string(was.Password), string(is.Password), fact, each.name).
+		c.find(severity, name+"/password", string(was.Password), string(is.Password), fact, name).
 			mend("Set password_from of the cutover_host_user. It may be right where the user has changed it on the new host since.")
 	}
 }

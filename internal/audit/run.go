@@ -29,7 +29,7 @@ func Run(ctx context.Context, from, to Host, o Options) (Audit, error) {
 		return Audit{}, err
 	}
 	c := comparison{old: before, new: after, audit: &Audit{Old: before.side, New: after.side, Taken: time.Now().UTC()}}
-	var changed []password
+	var changed []string
 	if wanted(accounts) {
 		if changed, err = passwords(ctx, before, after); err != nil {
 			return Audit{}, err
