@@ -1,6 +1,6 @@
 # Who still sends clients to the old machine?
 data "cutover_dns_propagation" "sites" {
-  host               = "old"                # the names of its sites, and its mail domains
+  host               = "old"                 # the names of its sites, and its mail domains
   names              = ["panel.example.org"] # and one that neither knows
   former_addresses   = ["192.0.2.10", "2001:db8:1::10"]
   expected_addresses = ["192.0.2.20", "2001:db8:1::20"]

@@ -9,7 +9,8 @@ data "cutover_migration_audit" "move" {
 
   timeline = [
     { name = "first pass", started = cutover_sync_pass.first.started, finished = cutover_sync_pass.first.finished },
-    { name = "final pass", started = cutover_sync_pass.final.started, finished = cutover_sync_pass.final.finished, downtime = true },
+    { name = "final pass", started = cutover_sync_pass.final.started, finished = cutover_sync_pass.final.finished },
+    { name = "clients waited", started = cutover_connection_hold.ports.held_at, finished = cutover_connection_hold.ports.released_at, downtime = true },
   ]
 }
 
@@ -27,11 +28,18 @@ resource "cutover_sync_pass" "first" {
   paths = ["/home"]
 }
 
+resource "cutover_connection_hold" "ports" {
+  host  = "old"
+  ports = [25, 80, 143]
+
+  depends_on = [cutover_sync_pass.first]
+}
+
 resource "cutover_sync_pass" "final" {
   from  = "old"
   to    = "new"
   paths = ["/home"]
   final = true
 
-  depends_on = [cutover_sync_pass.first]
+  depends_on = [cutover_connection_hold.ports]
 }
