@@ -19,11 +19,12 @@ import (
 type commandLine struct {
 	t   *testing.T
 	dir string
+	env []string // besides this process's own
 }
 
 func newCommandLine(t *testing.T, config string) *commandLine {
 	t.Helper()
-	c := &commandLine{t, t.TempDir()}
+	c := &commandLine{t: t, dir: t.TempDir()}
 	c.configure(config)
 	return c
 }
@@ -71,6 +72,7 @@ func (c *commandLine) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), terraform, append(args, "-no-color", "-input=false")...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+config)
+	cmd.Env = append(cmd.Env, c.env...)
 	return cmd
 }
 
