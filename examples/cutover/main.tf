@@ -219,8 +219,6 @@ resource "cutover_mail_queue_move" "back" {
   from  = "new"
   to    = "old"
   when  = local.way_back ? "destroy" : "never"
-
-  depends_on = [cutover_service.old]
 }
 
 # Rsync again, final time. Data transferred here is the data that will be live in a sec.
@@ -235,7 +233,7 @@ resource "cutover_sync_pass" "final" {
   # On the way back: what the new machine has received since.
   on_destroy = local.way_back ? "bring_back" : "forget"
 
-  depends_on = [cutover_mail_queue_move.back] # which comes after this on the way back
+  depends_on = [cutover_service.old, cutover_mail_queue_move.back] # which come after this on the way back
 }
 
 # Start services on the new machine.

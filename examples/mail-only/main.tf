@@ -142,8 +142,6 @@ resource "cutover_mail_queue_move" "back" {
   from  = "new"
   to    = "old"
   when  = local.way_back ? "destroy" : "never"
-
-  depends_on = [cutover_service.old]
 }
 
 resource "cutover_sync_pass" "final" {
@@ -155,7 +153,7 @@ resource "cutover_sync_pass" "final" {
   final      = true
   on_destroy = local.way_back ? "bring_back" : "forget"
 
-  depends_on = [cutover_mail_queue_move.back]
+  depends_on = [cutover_service.old, cutover_mail_queue_move.back]
 }
 
 resource "cutover_service" "new" {
