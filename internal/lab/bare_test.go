@@ -68,6 +68,10 @@ func TestAccLongBareMachine(t *testing.T) {
 			if !found || strings.Contains(after, "missing") || strings.Count(after, "ok ") < 10 {
 				t.Errorf("after set-up the machine can do:\n%s", after)
 			}
+			// Ubuntu has no package with a browser, and set-up must end well without.
+			if shows := strings.Contains(after, "shows a page in a browser"); shows != (suite != "noble") {
+				t.Errorf("shows a page in a browser: %v\n%s", shows, after)
+			}
 		})
 	}
 }

@@ -26,6 +26,21 @@ speaks() {
 	esac
 }
 
+# A browser that needs no screen: whichever is there.
+browser() {
+	for program in chromium-headless-shell chromium google-chrome; do
+		"$program" --version && return
+	done
+	return 1
+}
+
+# Debian has such a browser since 12. Ubuntu has one as a snap alone, which does not start in a container or without
+# systemd; there the tests that need a browser use one that somebody has installed, or are skipped.
+has_browser_package() (
+	# shellcheck disable=SC1091 # the system's own
+	. /etc/os-release && [ "$ID" = debian ] && [ "${VERSION_ID:-99}" -ge 12 ]
+)
+
 # capabilities calls need for each: what this machine can do, the packages that bring it, and the command that
 # shows it.
 capabilities() {
@@ -52,6 +67,9 @@ capabilities() {
 	need "reads certificates" ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
 	need "packs programs" xz-utils xz --version
 	need "checks shell scripts" shellcheck shellcheck --version
+	if { browser || has_browser_package; } >/dev/null 2>&1; then
+		need "shows a page in a browser" "chromium-headless-shell fonts-dejavu-core" browser
+	fi
 }
 
 # look sets missing (capabilities) and packages.
