@@ -75,7 +75,9 @@ output "findings" { value = [for f in data.cutover_migration_audit.move.findings
 `)+requires)
 	terraform.env = []string{"SSL_CERT_FILE=" + ca.Path()}
 	terraform.run("apply", "-auto-approve")
-	var state struct{ Outputs map[string]struct{ Value any } }
+	var state struct {
+		Outputs map[string]struct{ Value any }
+	}
 	content, err := os.ReadFile(filepath.Join(terraform.dir, "terraform.tfstate"))
 	must(err)
 	must(json.Unmarshal(content, &state))
