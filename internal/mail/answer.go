@@ -32,7 +32,8 @@ type answer struct {
 	domainFiles     map[string][]string // first words of the lines, by Postfix's word for the file
 	sendmailDomains []string
 	eximList        string // Exim's list local_domains
-	unclearDomains  []string
+
+	unclear []string // what the script itself did not understand
 
 	parents                 map[string]int // of people's homes
 	forwards, filters       map[string][]string
@@ -73,7 +74,7 @@ type eximPart struct {
 var fields = map[string]int{
 	"dovecot": 1, "dovecot-broken": 1, "dovecot-old": 1, "set": 3, "users": 4, "passwd-file": 6, "passwd-file-unreadable": 1, "layout-line": 2,
 	"server": 1, "other": 1, "sendmail-program": 1, "postfix": 2, "sendmail": 3, "exim": 4, "procmail": 3, "map": 2, "map-unreadable": 1, "alias": 4,
-	"hostname": 1, "domain": 1, "domain-of": 2, "domain-list": 1, "domain-unclear": 1,
+	"hostname": 1, "domain": 1, "domain-of": 2, "domain-list": 1, "unclear": 1,
 	"parent": 2, "forward": 2, "filter": 2, "home-unreadable": 2, "file-unreadable": 2,
 }
 
@@ -150,8 +151,8 @@ func (a *answer) add(word string, v []string) {
 		a.domainFiles[v[0]] = append(a.domainFiles[v[0]], v[1])
 	case "domain-list":
 		a.eximList = v[0]
-	case "domain-unclear":
-		a.unclearDomains = append(a.unclearDomains, v[0])
+	case "unclear":
+		a.unclear = append(a.unclear, v[0])
 	case "parent":
 		a.parents[v[0]] = number(v[1])
 	case "forward":

@@ -20,9 +20,6 @@ func (a *answer) domains(server string, n *notes) []string {
 	case "exim":
 		names = a.eximDomains(n)
 	}
-	for _, line := range a.unclearDomains {
-		n.notUnderstood("%s", line)
-	}
 	var all []string
 	for _, name := range names {
 		name = strings.ToLower(strings.TrimSuffix(name, "."))

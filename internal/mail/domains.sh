@@ -2,7 +2,7 @@
 #
 #   domain-of WORD NAME          NAME is in the file that WORD of a Postfix setting names
 #   domain NAME                  of Sendmail's classes w and {VirtHost}
-#   domain-unclear TEXT
+#   unclear TEXT
 #   domain-list TEXT             Exim's list local_domains
 #   hostname NAME
 etc=$1
@@ -51,7 +51,7 @@ if [ -f "$cf" ] && has sendmail && ! has postconf && ! has exim4 && ! has exim; 
 				say map-unreadable "$file"
 			fi
 			;;
-		*) say domain-unclear "sendmail: $file names domains, and is no file" ;;
+		*) say unclear "sendmail: $file names domains, and is no file" ;;
 		esac
 	done
 fi

@@ -58,3 +58,18 @@ func TestDomainsOfExim(t *testing.T) {
 		}
 	}
 }
+
+// A userdb inside another block is named: whose mail is where is not known.
+func TestUserDatabaseOfAProtocol(t *testing.T) {
+	m := newMachine(t)
+	m.dovecot("2.3.19", "mail_location = maildir:~/mail\nuserdb {\n  driver = passwd\n}\nprotocol lmtp {\n  userdb {\n    args = password=s3cret\n    driver = static\n  }\n  mail_plugins = sieve\n}\nlocal 10.0.0.0/8 {\n  protocol imap {\n    userdb {\n      driver = passwd\n    }\n  }\n}\n")
+	found := m.inspect()
+	for _, want := range []string{"Dovecot: protocol lmtp has a userdb of its own, which was not read", "Dovecot: local 10.0.0.0/8 / protocol imap has a userdb of its own, which was not read"} {
+		if !slices.Contains(found.NotUnderstood, want) {
+			t.Errorf("%q is missing in %q", want, found.NotUnderstood)
+		}
+	}
+	if len(found.NotUnderstood) != 2 {
+		t.Errorf("not understood: %q", found.NotUnderstood)
+	}
+}

@@ -4,7 +4,7 @@
 #   set BLOCK KEY VALUE       BLOCK is "" or such as "namespace inbox"
 #   users passdb|userdb NUMBER KEY VALUE
 #   passwd-file PATH ACCOUNTS UID GID HOMES PLACES; passwd-file-unreadable PATH
-#   layout-line FILE:LINE VALUE
+#   layout-line FILE:LINE VALUE; unclear TEXT
 etc=$1
 tab=$(printf '\t')
 
@@ -39,6 +39,12 @@ settings() {
 		if (depth == 1 && $1 ~ /^(passdb|userdb)$/) {
 			kind = $1; number++; driver = file = args = ""; aside = 0
 			name = $2 == "{" ? "" : $2
+		}
+		if (depth > 1 && $1 == "userdb") {
+			at = block[1]
+			for (i = 2; i < depth; i++) at = at " / " block[i]
+			gsub(/\t/, " ", at)
+			printf "unclear\tDovecot: %s has a userdb of its own, which was not read\n", at
 		}
 		# An empty block is one all the same.
 		if (depth == 1 && $1 == "namespace") printf "set\t%s\t\t\n", block[1]

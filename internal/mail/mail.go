@@ -95,6 +95,9 @@ func (a *answer) mail() Mail {
 	m.VirtualUsers = append(m.VirtualUsers, virtual...)
 	m.SpoolDir = spoolDirectory(m.Store, m.Delivery)
 	compare(m.Store, m.Delivery, &n)
+	for _, line := range a.unclear {
+		n.notUnderstood("%s", line)
+	}
 	for _, name := range a.others {
 		n.notUnderstood("the host has %s: where it has mail was not read", name)
 	}
