@@ -117,6 +117,7 @@ func TestBrowserShowsAThousandUsers(t *testing.T) {
 	t.Parallel()
 	b := findBrowser(t)
 	source, _ := render(t, thousand(), "A thousand users", sampleEvents())
+	kept(t, "thousand.html", []byte(source))
 	address := write(t, "report.html", source)
 	began := time.Now()
 	dumped := b.run(t, address, "--dump-dom", "--window-size=1400,900")
@@ -160,6 +161,7 @@ func TestBrowserLoadsNothing(t *testing.T) {
 		t.Fatal("the log does not show an image that was asked for")
 	}
 	page := hostilePage(t)
+	kept(t, "hostile.html", []byte(page))
 	if got := seen(strings.Replace(page, "</h1>", "</h1>"+image, 1)); len(got) != 0 {
 		t.Errorf("the page may load %q", got)
 	}
@@ -174,14 +176,15 @@ func TestBrowserLoadsNothing(t *testing.T) {
 
 // measured is what testdata/measure.js says of a page in a window.
 type measured struct {
-	Name                       string
-	Window, Page, Body         float64
-	Ground                     string
-	Texts                      int
-	LeastContrast, LeastSize   float64
-	Outside, Overflowing, Pale []string
-	Hosts                      [][2]float64
-	Bars                       []struct {
+	Name                     string
+	Window, Page, Body       float64
+	Ground                   string
+	Texts                    int
+	LeastContrast, LeastSize float64
+	Outside, Overflowing     []string
+	Torn, Pale               []string
+	Hosts                    [][2]float64
+	Bars                     []struct {
 		Downtime, Fill string
 		Stripes, Edges int
 	}
@@ -237,6 +240,9 @@ func TestBrowserFitsThePageIntoItsWindow(t *testing.T) {
 			}
 			if len(m.Overflowing) > 0 {
 				t.Errorf("%s: text is wider than its place: %q", where, m.Overflowing)
+			}
+			if len(m.Torn) > 0 && m.Window >= 400 && !strings.HasPrefix(m.Name, "hostile") {
+				t.Errorf("%s: words are torn: %q", where, m.Torn)
 			}
 			if m.Texts < 20 || len(m.Pale) > 0 || m.LeastContrast < 4.5 {
 				t.Errorf("%s: %d texts, the least contrast is %.2f: %q", where, m.Texts, m.LeastContrast, m.Pale)
@@ -345,8 +351,8 @@ func TestBrowserDrawsThePage(t *testing.T) {
 		width, height int
 		options       []string
 	}{
-		{"sample-1400-light", 1400, 10000, nil}, {"sample-1400-dark", 1400, 10000, []string{dark}},
-		{"sample-400-light", 400, 20000, nil}, {"sample-400-dark", 400, 20000, []string{dark}},
+		{"sample-1400-light", 1400, 11200, nil}, {"sample-1400-dark", 1400, 11200, []string{dark}},
+		{"sample-400-light", 400, 24000, nil}, {"sample-400-dark", 400, 24000, []string{dark}},
 	} {
 		file := filepath.Join(t.TempDir(), c.name+".png")
 		b.run(t, address, append(c.options, "--screenshot="+file, fmt.Sprintf("--window-size=%d,%d", c.width, c.height))...)

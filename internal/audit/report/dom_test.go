@@ -101,7 +101,7 @@ func text(n *html.Node) string {
 // inline is whether an element is part of a line.
 func inline(n *html.Node) bool {
 	switch n.Data {
-	case "a", "b", "bdi", "q", "strong", "time":
+	case "a", "b", "bdi", "q", "strong", "time", "wbr":
 		return true
 	case "span":
 		class, _ := attribute(n, "class")

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -31,7 +32,8 @@ var hostile = map[string]string{
 	"foreign math": `<svg><style><img src=x onerror=alert(1)></style></svg><math><mtext></p><table>`,
 }
 
-// everywhere puts s into every text of an audit, and one element at least into every list.
+// everywhere puts s into every text of an audit and something large into every number,
+// with one element at least in every list.
 func everywhere(s string) (audit.Audit, []audit.Event) {
 	a := audit.Audit{
 		Taken: taken, Areas: make([]audit.Area, 2), Findings: make([]audit.Finding, 3),
@@ -39,7 +41,9 @@ func everywhere(s string) (audit.Audit, []audit.Event) {
 	}
 	fill(reflect.ValueOf(&a).Elem(), s)
 	a.Areas[1].Skipped = ""
-	a.Homes[1].NewPath = ""
+	a.Homes[0].Brought = &audit.Amount{Files: math.MaxInt64, Bytes: math.MaxInt64}
+	a.Homes[1].NewPath, a.Homes[1].New = "", audit.Amount{}
+	a.Mailboxes[0].New = audit.Mails{}
 	a.Sites[1].New = audit.Answer{Status: 200}
 	for i := range a.Sites {
 		a.Sites[i].TLS = true
@@ -52,6 +56,8 @@ func fill(v reflect.Value, s string) {
 	case v.Type() == reflect.TypeFor[time.Time]():
 	case v.Kind() == reflect.String:
 		v.SetString(s)
+	case v.CanInt():
+		v.SetInt(math.MaxInt64 / 1000)
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			fill(v.Field(i), s)
@@ -174,7 +180,7 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("%s: %q, want %q", d, got, want)
 		}
 	}
-	if got := change(100, 80, size); got != "−20 B" {
+	if got := change(100, 80, size); got != "−20\u00a0B" {
 		t.Errorf("change: %q", got)
 	}
 }

@@ -108,15 +108,12 @@ func (a area) Class() string {
 	return a.Counts.Worst()
 }
 
-// Outcome says the same in words.
+// Outcome says it in words, where there are no findings.
 func (a area) Outcome() string {
-	switch a.Class() {
-	case "skipped":
+	if a.Skipped != "" {
 		return "not compared"
-	case "same":
-		return "no difference"
 	}
-	return a.Counts.String()
+	return "no difference"
 }
 
 // finding is a difference.

@@ -42,13 +42,13 @@ func TestFiguresAreThoseOfTheAudit(t *testing.T) {
 func checkForm(t *testing.T, d document) {
 	t.Helper()
 	allowed := map[string]bool{}
-	for _, name := range strings.Fields(`html head meta title style body header main section h1 h2 h3 p div span a ul li dl dt dd b strong q bdi time
+	for _, name := range strings.Fields(`html head meta title style body header main section h1 h2 h3 p div span a ul li dl dt dd b strong q bdi time wbr
 		table caption colgroup col thead tbody tr th td details summary svg path rect line text`) {
 		allowed[name] = true
 	}
 	attributes := map[string]bool{}
 	for _, key := range strings.Fields(`aria-hidden aria-label aria-labelledby charset class colspan content d datetime height href http-equiv id lang name role
-		rowspan rx scope span text-anchor viewBox width x x1 x2 y y1 y2`) {
+		overflow rowspan rx scope span text-anchor viewBox width x x1 x2 y y1 y2`) {
 		attributes[key] = true
 	}
 	ids, level := map[string]bool{}, 0

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cutover-dev/terraform-provider-cutover/internal/audit"
@@ -221,10 +222,13 @@ func newMailboxes(boxes []audit.Mailbox) table[mailbox] {
 
 // site is a row of the table of sites.
 type site struct {
-	Name     string // with its port
-	TLS      bool
-	Old, New answer
+	Host, Port string // Port begins with its colon
+	TLS        bool
+	Old, New   answer
 }
+
+// Name is the site with its port.
+func (s site) Name() string { return s.Host + s.Port }
 
 // answer is what a host said for a site. In the new host's, what differs is marked.
 type answer struct {
@@ -245,7 +249,7 @@ func newSites(sites []audit.Site, taken time.Time) table[site] {
 	var rows []site
 	for _, s := range sites {
 		row := site{
-			Name: name(net.JoinHostPort(s.Name, strconv.Itoa(s.Port))), TLS: s.TLS,
+			Host: name(strings.TrimSuffix(net.JoinHostPort(s.Name, ""), ":")), Port: ":" + strconv.Itoa(s.Port), TLS: s.TLS,
 			Old: newAnswer(s.Old, taken), New: newAnswer(s.New, taken),
 		}
 		row.New.StatusDiffers = s.Old.Status != s.New.Status

@@ -101,7 +101,8 @@ func change(before, after int64, form func(int64) string) string {
 	return ""
 }
 
-func size(bytes int64) string { return order.Size(bytes) }
+// size keeps the unit with its number: no line ends between them.
+func size(bytes int64) string { return strings.ReplaceAll(order.Size(bytes), " ", "\u00a0") }
 
 // moment is a time for people and, in Stamp, for programs. Both are "" where the time is
 // not known.

@@ -41,7 +41,7 @@ func (b bar) When() string {
 		return "no time recorded"
 	case !b.hasEnd:
 		return "from " + b.Started.Text + ", no end recorded"
-	case b.Started.Text == b.Finished.Text:
+	case b.Started.Stamp == b.Finished.Stamp:
 		return b.Started.Text
 	}
 	return b.Started.Text + " to " + b.Finished.Text
@@ -85,7 +85,7 @@ func newTimeline(events []audit.Event) timeline {
 	}
 	var t timeline
 	if !first.IsZero() {
-		t.Span = first.Format("2 January 2006, 15:04:05") + " to " + last.Format("2 January 2006, 15:04:05 UTC")
+		t.Span = "From " + first.Format("2 January 2006, 15:04:05") + " to " + last.Format("2 January 2006, 15:04:05 UTC.")
 		// Air at both ends, so that no bar is at the edge; and where nothing took any time, something to divide by.
 		air := max(last.Sub(first)/50, time.Millisecond)
 		first, last = first.Add(-air), last.Add(air)
@@ -103,6 +103,9 @@ func newTimeline(events []audit.Event) timeline {
 		b.Right = b.Left
 		if b.hasEnd {
 			b.Finished = at(b.finished, layout)
+			if b.started.Truncate(day).Equal(b.finished.Truncate(day)) {
+				b.Finished.Text = b.finished.Format(clock)
+			}
 			b.Right = percent(first, last, b.finished)
 			b.Width = rounded(b.Right - b.Left)
 			b.Length = duration(b.finished.Sub(b.started))

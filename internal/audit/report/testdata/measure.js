@@ -28,8 +28,25 @@ const name = (e) => e.tagName + "." + e.getAttribute("class") + " " + (e.textCon
 
 // unseen is whether an element is there for those alone who listen to the page.
 const unseen = (view, element) => {
-	const around = element.closest(".hidden, caption, .stack thead");
-	return around !== null && view.getComputedStyle(around).clipPath === "inset(50%)";
+	const places = ".hidden, caption, thead, thead th";
+	for (let e = element.closest(places); e; e = e.parentElement.closest(places)) {
+		if (view.getComputedStyle(e).clipPath === "inset(50%)") return true;
+	}
+	return false;
+};
+
+// torn is whether a short word of an element is in two lines. A line may end at a hyphen.
+const torn = (element) => {
+	const range = element.ownerDocument.createRange();
+	for (const n of element.childNodes) {
+		if (n.nodeType !== Node.TEXT_NODE) continue;
+		for (const word of n.data.matchAll(/(?<!\S)[^\s-]{2,14}(?!\S)/g)) {
+			range.setStart(n, word.index);
+			range.setEnd(n, word.index + word[0].length);
+			if (new Set([...range.getClientRects()].filter((r) => r.width > 0).map((r) => r.top)).size > 1) return true;
+		}
+	}
+	return false;
 };
 
 const measure = (frame) => {
@@ -46,6 +63,7 @@ const measure = (frame) => {
 		leastSize: 100,
 		outside: [],
 		overflowing: [],
+		torn: [],
 		pale: [],
 		hosts: [...page.querySelectorAll(".host")].map((e) => [e.getBoundingClientRect().x, e.getBoundingClientRect().y]),
 		bars: [...page.querySelectorAll("tr[data-event]")].map((row) => {
@@ -63,6 +81,7 @@ const measure = (frame) => {
 		const style = view.getComputedStyle(e);
 		// Text that is wider than its box lies over what is beside it.
 		if (style.display !== "inline" && !(e instanceof view.SVGElement) && e.scrollWidth > e.clientWidth + 1) found.overflowing.push(name(e));
+		if (torn(e)) found.torn.push(name(e));
 		const ink = parse(e instanceof view.SVGElement ? style.fill : style.color);
 		const behind = ground(view, e);
 		const ratio = behind ? contrast(ink, behind) : 0;
@@ -71,7 +90,7 @@ const measure = (frame) => {
 		found.leastSize = Math.min(found.leastSize, parseFloat(style.fontSize));
 		if (ratio < 4.5) found.pale.push(name(e) + " " + ratio.toFixed(2));
 	}
-	for (const list of ["outside", "overflowing", "pale"]) found[list] = found[list].slice(0, 5);
+	for (const list of ["outside", "overflowing", "torn", "pale"]) found[list] = found[list].slice(0, 5);
 	return found;
 };
 
