@@ -28,6 +28,8 @@ func TestDNSPropagationRefusesBadInput(t *testing.T) {
 	const names, former = `names = ["example.test"]`, `former_addresses = ["192.0.2.1"]`
 	for name, c := range map[string]struct{ arguments, says string }{
 		"a URL":            {`names = ["https://example.test/"]` + "\n" + former, `"https://example.test/" is not a\s+domain name`},
+		"nobody's names":   {former, `(?s)At least one.*\[names,host\]`},
+		"unknown host":     {`host = "odl"` + "\n" + former, `no host "odl"`},
 		"no name":          {"names = []\n" + former, `at least 1`},
 		"no address":       {names + "\n" + `former_addresses = ["old"]`, `Not an IP address`},
 		"a type":           {names + "\n" + former + "\n" + `types = ["TXT"]`, `must be one of`},
@@ -248,5 +250,44 @@ func TestAccDNSPropagation(t *testing.T) {
 					has("behind.0", "example.test A at resolver "+w.bookworm.Address+": it does not answer within 3 s")),
 			},
 		},
+	})
+}
+
+// The names of a host are those of its sites and its mail domains; more come on top.
+func TestAccDNSPropagationOfAHost(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		t.Cleanup(func() { run(t, host, "sh", "-c", "rm /etc/*/sites-enabled/*.example.org*") })
+		site := `printf 'server {\nlisten 80;\nserver_name shop.example.org *.example.org ~^x;\n}\n' >/etc/nginx/sites-enabled/shop.example.org`
+		if name == "sysv" {
+			site = `printf '<VirtualHost *:80>\nServerName shop.example.org\nServerAlias *.example.org\n</VirtualHost>\n' >/etc/apache2/sites-enabled/shop.example.org.conf`
+		}
+		run(t, host, "sh", "-c", site)
+		names := []string{"example.test", "more.example.org", "shop.example.org"}
+		if name == "bookworm" {
+			names = []string{"bookworm.example.test", "example.test", "more.example.org", "shop.example.org"} // Postfix takes mail for its own name
+		}
+		checks := []resource.TestCheckFunc{
+			resource.TestCheckResourceAttr(propagation, "complete", "false"), resource.TestCheckResourceAttr(propagation, "asked.#", fmt.Sprint(len(names))),
+		}
+		for i, each := range names {
+			checks = append(checks, resource.TestCheckResourceAttr(propagation, fmt.Sprintf("asked.%d", i), each))
+		}
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{{
+				// Nobody answers on that port: what is asked for is the question here.
+				Config: w.config(fmt.Sprintf(`
+data "cutover_dns_propagation" "names" {
+  host             = %q
+  names            = ["more.example.org"]
+  former_addresses = ["192.0.2.1"]
+  types            = ["A"]
+  resolvers        = ["127.0.0.1:9"]
+  authoritative    = false
+}`, name)),
+				Check:  resource.ComposeAggregateTestCheckFunc(checks...),
+			}},
+		})
 	})
 }
