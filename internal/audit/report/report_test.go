@@ -37,6 +37,46 @@ func TestFiguresAreThoseOfTheAudit(t *testing.T) {
 	}
 }
 
+// What differs is marked, by a sign and not by colour alone, and nothing else is.
+func TestWhatDiffersIsMarked(t *testing.T) {
+	t.Parallel()
+	_, page := render(t, sample(), "", nil)
+	var marked int
+	for _, kind := range []struct{ key, figures string }{
+		{"user", "files bytes folders messages"}, {"site", "status title certificate expires"},
+	} {
+		for _, figure := range strings.Fields(kind.figures) {
+			older, newer := page.figures(t, kind.key, "old-"+figure), page.figures(t, kind.key, "new-"+figure)
+			for of, value := range newer {
+				cell := page.all(func(n *html.Node) bool { return is("data-"+kind.key, of)(n) && with("data-new-"+figure)(n) })[0]
+				class, _ := attribute(cell, "class")
+				sign := strings.Contains(text(cell), "≠")
+				if differs := strings.HasSuffix(class, "differs"); differs != sign {
+					t.Errorf("%s of %s has the colour of a difference: %v, and the sign: %v", figure, of, differs, sign)
+				}
+				if older[of] != value && !sign {
+					t.Errorf("%s of %s is not marked: %s", figure, of, text(cell))
+				}
+				if kind.key == "user" && older[of] == value && sign {
+					t.Errorf("%s of %s is marked: %s", figure, of, text(cell))
+				}
+				if sign {
+					marked++
+				}
+			}
+		}
+	}
+	if marked < 20 {
+		t.Errorf("%d cells are marked", marked)
+	}
+	for user, want := range map[string]string{"alice": "9.4 GiB", "ines": "2.1 GiB old changed since", "mia": "640.0 MiB new changed since", "nadia": "3.1 GiB both changed since"} {
+		cells := page.all(func(n *html.Node) bool { return is("data-user", user)(n) && with("data-brought-bytes")(n) })
+		if len(cells) != 1 || text(cells[0]) != want {
+			t.Errorf("what was brought to %s is not %q: %q", user, want, text(cells[0]))
+		}
+	}
+}
+
 // checkForm checks what every page keeps to: that it needs nothing but itself, and that
 // people who do not see it can read it.
 func checkForm(t *testing.T, d document) {
