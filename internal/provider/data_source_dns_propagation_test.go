@@ -286,7 +286,7 @@ data "cutover_dns_propagation" "names" {
   resolvers        = ["127.0.0.1:9"]
   authoritative    = false
 }`, name)),
-				Check:  resource.ComposeAggregateTestCheckFunc(checks...),
+				Check: resource.ComposeAggregateTestCheckFunc(checks...),
 			}},
 		})
 	})
