@@ -44,3 +44,44 @@ func TestTheSecurityGuideNamesTests(t *testing.T) {
 		}
 	}
 }
+
+// quoted is what a line of a table in the guide on troubleshooting says that an error has.
+var quoted = regexp.MustCompile("`([^`]+)`")
+
+// What the guide on troubleshooting tells to look for is what the provider says.
+func TestTheTroubleshootingGuideQuotesErrors(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../templates/guides/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	if err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		source.Write(content)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(guide)) {
+		cells := strings.Split(line, " | ")
+		if !strings.HasPrefix(line, "| `") || len(cells) != 3 {
+			continue
+		}
+		rows++
+		for _, phrase := range quoted.FindAllStringSubmatch(cells[0], -1) {
+			for part := range strings.SplitSeq(phrase[1], "…") {
+				if part = strings.TrimSpace(part); !strings.Contains(source.String(), part) {
+					t.Errorf("no error says %q", part)
+				}
+			}
+		}
+	}
+	if rows < 20 {
+		t.Errorf("the guide has %d errors", rows)
+	}
+}
