@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -355,4 +356,79 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 	}
 	stacks := make([]byte, 1<<20)
 	t.Errorf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), stacks[:runtime.Stack(stacks, true)])
+}
+
+// Of many who need a host that is out of reach not each one waits for as long as it takes
+// to find that out, and a login that is refused is not tried by each.
+func TestManyLearnOfAFailureAtOnce(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	plain, _ := keyText(t, "")
+	s := &server{Addr: listener.Addr().String(), HostKey: newKey(t)}
+	cfg := s.reach(plain)
+	cfg.ConnectTimeout = time.Second
+	_, h := one(t, cfg)
+	began := time.Now()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			// As of resources one after the other.
+			for range 3 {
+				if _, err := h.Run(t.Context(), Exec("true")); !errors.Is(err, errConnectTimeout) {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if took := time.Since(began); took > pace.Limit(5*time.Second) {
+		t.Errorf("20 callers with 3 questions each waited %s for a host that answers nobody within a second", took)
+	}
+
+	_, signer := keyText(t, "")
+	refusing := (&server{Config: authorize(signer.PublicKey())}).start(t)
+	_, h = one(t, refusing.reach(plain))
+	for range 20 {
+		all.Go(func() {
+			if _, err := h.Run(t.Context(), Exec("true")); err == nil {
+				t.Error("a key that is not allowed was let in")
+			}
+		})
+	}
+	all.Wait()
+	if n := refusing.accepted.Load(); n > 5 {
+		t.Errorf("%d connections for a login that is refused", n)
+	}
+}
+
+// What failed is tried again, once it took as long again.
+func TestAFailureIsForgotten(t *testing.T) {
+	t.Parallel()
+	plain, signer := keyText(t, "")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close() // refused from here on
+	s := &server{Config: authorize(signer.PublicKey()), HostKey: newKey(t), Addr: address}
+	cfg := s.reach(plain)
+	cfg.ConnectTimeout = 200 * time.Millisecond
+	_, h := one(t, cfg)
+	if _, err := h.Run(t.Context(), Exec("true")); err == nil {
+		t.Fatal("nobody listens, and still it works")
+	}
+	s.start(t)
+	for deadline := time.Now().Add(pace.Limit(5 * time.Second)); ; time.Sleep(20 * time.Millisecond) {
+		if _, err = h.Run(t.Context(), Exec("true")); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("the host is there again, and still: %v", err)
+	}
 }

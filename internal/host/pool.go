@@ -81,6 +81,21 @@ type remote struct {
 	mu     sync.Mutex
 	link   *link
 	closed bool
+	failed failure
+}
+
+// failure is the last attempt to connect, where it failed. It is believed for as long as
+// it took to find out: of fifty resources on a host that is out of reach not each one
+// waits, nor tries a login that is refused.
+type failure struct {
+	err   error
+	until time.Time
+	ended time.Time
+}
+
+// holds says whether whoever began to wait at that time is told the same.
+func (f failure) holds(asked time.Time) bool {
+	return f.err != nil && (asked.Before(f.ended) || asked.Before(f.until))
 }
 
 var _ Host = (*remote)(nil)
@@ -98,6 +113,7 @@ func (e *connectError) Unwrap() error { return e.err }
 
 // connected returns the live connection, and makes one where there is none.
 func (h *remote) connected(ctx context.Context) (*link, error) {
+	asked := time.Now()
 	select {
 	case h.connecting <- struct{}{}:
 		defer func() { <-h.connecting }()
@@ -105,7 +121,7 @@ func (h *remote) connected(ctx context.Context) (*link, error) {
 		return nil, ctx.Err()
 	}
 	h.mu.Lock()
-	l, closed := h.link, h.closed
+	l, closed, failed := h.link, h.closed, h.failed
 	h.mu.Unlock()
 	if closed {
 		return nil, errPoolClosed
@@ -113,15 +129,26 @@ func (h *remote) connected(ctx context.Context) (*link, error) {
 	if l != nil && !l.lost() {
 		return l, nil
 	}
-	t, err := resolve(ctx, h.cfg)
-	if err != nil {
-		return nil, &connectError{err}
+	if failed.holds(asked) {
+		return nil, &connectError{failed.err}
 	}
-	if l, err = connect(ctx, t); err != nil {
+	began := time.Now()
+	t, err := resolve(ctx, h.cfg)
+	if err == nil {
+		l, err = connect(ctx, t)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			h.mu.Lock()
+			ended := time.Now()
+			h.failed = failure{err, ended.Add(ended.Sub(began)), ended}
+			h.mu.Unlock()
+		}
 		return nil, &connectError{err}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.failed = failure{}
 	if h.closed {
 		l.shut()
 		return nil, errPoolClosed
