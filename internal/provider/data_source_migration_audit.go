@@ -165,7 +165,7 @@ func migrationAuditSchema(ctx context.Context) schema.Schema {
 				"subject":  text("What it is about: a user, `user/folder`, `site:port`, a file."),
 				"old":      text("What the old host has."),
 				"new":      text("What the new host has; null for nothing."),
-				"text":     text("The fact."),
+				"text":     text("The fact, in a sentence."),
 				"mend":     text("What to do."),
 			}),
 			"homes": objects("Homes of the old host's users on both hosts, whether they differ or not.", map[string]schema.Attribute{
@@ -181,7 +181,7 @@ func migrationAuditSchema(ctx context.Context) schema.Schema {
 			}),
 			"sites": objects("Sites of the old host on both hosts, a name and a port each.", map[string]schema.Attribute{
 				"name":            text("Name of the site."),
-				"port":            number("TCP port."),
+				"port":            number("TCP port of the site."),
 				"tls":             schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it speaks HTTPS there."},
 				"old_status":      number("HTTP status; 0 where there was no answer."),
 				"new_status":      number("Likewise on the new host."),

@@ -30,6 +30,11 @@ type writer struct {
 // writeEvery is the pause between two messages.
 const writeEvery = 500 * time.Millisecond
 
+// mailPatience is how long the writer waits for a connection and an answer. A mail server
+// waits for minutes (RFC 5321, 4.5.3.2); the window of a slow machine is longer than a
+// person's patience.
+const mailPatience = 2 * time.Minute
+
 func startWriter(ctx context.Context, client *lab.Client, old *lab.Host) *writer {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &writer{client: client, old: old, cancel: cancel}
@@ -59,14 +64,14 @@ func subject(n int) string { return fmt.Sprintf("demo-%d", n) }
 
 // send sends message n. Without an error it was accepted.
 func (w *writer) send(ctx context.Context, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, mailPatience)
 	defer cancel()
 	conn, err := w.client.Dial(ctx, "tcp", net.JoinHostPort(w.old.Address, "25"))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(mailPatience)); err != nil {
 		return err
 	}
 	session, err := smtp.NewClient(conn, "old")
