@@ -22,11 +22,18 @@ type verdict struct {
 	doubled  []string  // there more than once
 	acked    int
 	where    map[string]int // of the lost ones: "queue", "mailbox" or "upload" of the old host, or "nowhere"
+	refusals map[int]*span  // when connections were refused, by port
+}
+
+// span is from when to when something came, and how often.
+type span struct {
+	n           int
+	first, last time.Time
 }
 
 // judge waits until all mail is delivered, and looks for what the load wrote.
 func (h *hosts) judge(ctx context.Context, l *load, all []request) (verdict, error) {
-	v := verdict{outcomes: map[string]int{}, gaps: map[int]time.Duration{}, where: map[string]int{}}
+	v := verdict{outcomes: map[string]int{}, gaps: map[int]time.Duration{}, refusals: map[int]*span{}, where: map[string]int{}}
 	if err := h.delivered(ctx); err != nil {
 		return v, err
 	}
@@ -42,6 +49,13 @@ func (h *hosts) judge(ctx context.Context, l *load, all []request) (verdict, err
 	put := map[string]int{}
 	for _, r := range all {
 		v.outcomes[r.outcome]++
+		if r.outcome == refused {
+			if v.refusals[r.port] == nil {
+				v.refusals[r.port] = &span{first: r.began}
+			}
+			s := v.refusals[r.port]
+			s.n, s.last = s.n+1, r.ended
+		}
 		if r.outcome != served {
 			if r.err != nil && r.outcome != refused && r.outcome != reset && r.outcome != timedOut {
 				put[r.sort+": "+r.err.Error()]++
@@ -130,6 +144,11 @@ func (v verdict) String() string {
 	fmt.Fprintf(&b, "; of %d acknowledged %d lost, %d doubled", v.acked, len(v.lost), len(v.doubled))
 	for _, place := range slices.Sorted(maps.Keys(v.where)) {
 		fmt.Fprintf(&b, "; %d of the lost are in the old host's %s", v.where[place], place)
+	}
+	for _, port := range slices.Sorted(maps.Keys(v.refusals)) {
+		const clock = "15:04:05.000"
+		s := v.refusals[port]
+		fmt.Fprintf(&b, "; port %d refused %d times from %s to %s UTC", port, s.n, s.first.UTC().Format(clock), s.last.UTC().Format(clock))
 	}
 	for i, err := range v.errors {
 		if i == 5 {
