@@ -20,6 +20,10 @@ if [ -d /etc/mail ]; then
 	printf ':0fw\n| sleep 1 && cat\n' >"/home/$user/.procmailrc"
 	chown "$user:" "/home/$user/.procmailrc"
 	install -d -o www-data -g www-data "/home/$user/www/dav"
+	# On a slow machine more than the lab's hundred clients are there at a time, and Sendmail would close its ports.
+	sed -i 's/^O MaxDaemonChildren=.*/O MaxDaemonChildren=1000/' /etc/mail/sendmail.cf
+	grep -q '^O MaxDaemonChildren=1000$' /etc/mail/sendmail.cf
+	service sendmail restart
 fi
 if command -v postconf >/dev/null 2>&1; then
 	# Through relays all clients have one address, and Postfix lets fifty of an address in at a time.
