@@ -162,7 +162,7 @@ check "new" {
   }
 }
 
-# Both machines side by side: what has the old one that the new one lacks? audit.html is for your files.
+# Both machines side by side: what does the old one have that the new one lacks? audit.html is for your files.
 data "cutover_migration_audit" "both" {
   count       = var.phase == "rehearse" ? 1 : 0
   from        = "old"
@@ -276,4 +276,21 @@ resource "cutover_forwarding_tunnel" "relay" {
   }
 
   depends_on = [cutover_service.new]
+}
+
+# Have the domains changed? Who is behind, and until when: those are who still comes through the tunnel.
+data "cutover_dns_propagation" "names" {
+  count            = var.phase == "cutover" && length(var.former_addresses) > 0 ? 1 : 0
+  host             = "old"
+  names            = length(var.domains) == 0 ? null : var.domains
+  former_addresses = var.former_addresses
+
+  depends_on = [cutover_forwarding_tunnel.relay]
+}
+
+check "names" {
+  assert {
+    condition     = alltrue([for names in data.cutover_dns_propagation.names : names.complete])
+    error_message = "Not every name has moved yet:\n${join("\n", flatten(data.cutover_dns_propagation.names[*].behind))}"
+  }
 }

@@ -118,7 +118,13 @@ func domains(ctx context.Context, h Host, areas func(string) bool) (*facts, erro
 	}
 	f.side = Side{Name: h.Name(), Address: identity.Address, System: f.machine.OSName}
 	f.unclear[queue] = f.queue.NotUnderstood
-	f.unclear[aliases] = slices.DeleteFunc(slices.Clone(f.mail.NotUnderstood), func(line string) bool { return strings.HasPrefix(line, "Dovecot") })
+	for _, line := range f.mail.NotUnderstood {
+		area := aliases
+		if strings.HasPrefix(line, "Dovecot") {
+			area = mailboxes
+		}
+		f.note(area, "%s", line)
+	}
 	return f, nil
 }
 
@@ -151,7 +157,10 @@ func gather(ctx context.Context, from, to Host, areas func(string) bool) (before
 			}
 		}
 		if areas(mailboxes) {
-			f.mails = f.placesOf(people)
+			if f.mails = f.placesOf(people); len(f.mails) == 0 && f.mail.Driver == "" && len(f.unclear[mailboxes]) > 0 {
+				// Where its mail is, is not known: that is not to have none.
+				f.failed[mailboxes] = "it is not known where mail is"
+			}
 			f.mails.want(want)
 		}
 		f.own, err = collect(ctx, f, want)

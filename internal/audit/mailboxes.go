@@ -96,6 +96,7 @@ func (f *facts) placesOf(people []string) places {
 	return found
 }
 
+// note notes what could not be read or compared of an area.
 func (f *facts) note(area, format string, v ...any) {
 	f.unclear[area] = append(f.unclear[area], fmt.Sprintf(format, v...))
 }

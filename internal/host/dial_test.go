@@ -215,15 +215,32 @@ func TestDialFromTheHost(t *testing.T) {
 	}
 }
 
-func TestConnectIsTriedAgainUntilItsTimeout(t *testing.T) {
-	t.Parallel()
-	plain, signer := keyText(t, "")
+// silent is an address that accepts connections, in the kernel, and says nothing.
+func silent(t *testing.T) (address string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	listener.Close() // refused from here on
+	t.Cleanup(func() { listener.Close() })
+	return listener.Addr().String()
+}
+
+// closed is an address at which nobody listens.
+func closed(t *testing.T) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func TestConnectIsTriedAgainUntilItsTimeout(t *testing.T) {
+	t.Parallel()
+	plain, signer := keyText(t, "")
+	address := closed(t)
 	s := &server{Config: authorize(signer.PublicKey()), HostKey: newKey(t), Addr: address}
 	cfg := s.reach(plain)
 	_, h := one(t, cfg)
@@ -242,7 +259,7 @@ func TestConnectIsTriedAgainUntilItsTimeout(t *testing.T) {
 	cfg.ConnectTimeout = time.Second
 	_, h = one(t, cfg)
 	began := time.Now()
-	_, err = h.Run(t.Context(), Exec("true"))
+	_, err := h.Run(t.Context(), Exec("true"))
 	if err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), address) {
 		t.Errorf("got %v", err)
 	}
@@ -253,18 +270,14 @@ func TestConnectIsTriedAgainUntilItsTimeout(t *testing.T) {
 
 func TestConnectToAServerThatNeverAnswers(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
+	address := silent(t)
 	plain, _ := keyText(t, "")
-	s := &server{Addr: listener.Addr().String(), HostKey: newKey(t)}
+	s := &server{Addr: address, HostKey: newKey(t)}
 	cfg := s.reach(plain)
 	cfg.ConnectTimeout = 300 * time.Millisecond
 	_, h := one(t, cfg)
 	began := time.Now()
-	_, err = h.Run(t.Context(), Exec("true"))
+	_, err := h.Run(t.Context(), Exec("true"))
 	if !errors.Is(err, errConnectTimeout) || time.Since(began) > pace.Limit(3*time.Second) {
 		t.Errorf("got %v after %s", err, time.Since(began))
 	}
@@ -362,13 +375,9 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 // to find that out, and a login that is refused is not tried by each.
 func TestManyLearnOfAFailureAtOnce(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, in the kernel, and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
+	address := silent(t)
 	plain, _ := keyText(t, "")
-	s := &server{Addr: listener.Addr().String(), HostKey: newKey(t)}
+	s := &server{Addr: address, HostKey: newKey(t)}
 	cfg := s.reach(plain)
 	cfg.ConnectTimeout = time.Second
 	_, h := one(t, cfg)
@@ -409,12 +418,7 @@ func TestManyLearnOfAFailureAtOnce(t *testing.T) {
 func TestAFailureIsForgotten(t *testing.T) {
 	t.Parallel()
 	plain, signer := keyText(t, "")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close() // refused from here on
+	address := closed(t)
 	s := &server{Config: authorize(signer.PublicKey()), HostKey: newKey(t), Addr: address}
 	cfg := s.reach(plain)
 	cfg.ConnectTimeout = 200 * time.Millisecond
@@ -423,6 +427,7 @@ func TestAFailureIsForgotten(t *testing.T) {
 		t.Fatal("nobody listens, and still it works")
 	}
 	s.start(t)
+	var err error
 	for deadline := time.Now().Add(pace.Limit(5 * time.Second)); ; time.Sleep(20 * time.Millisecond) {
 		if _, err = h.Run(t.Context(), Exec("true")); err == nil || time.Now().After(deadline) {
 			break

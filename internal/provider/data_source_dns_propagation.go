@@ -70,9 +70,6 @@ func newDNSPropagationDataSource() datasource.DataSource {
 }
 
 func dnsPropagationSchema(ctx context.Context) schema.Schema {
-	texts := func(what string) schema.ListAttribute {
-		return schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: what}
-	}
 	return schema.Schema{
 		MarkdownDescription: "Whether names have moved to the new host's addresses everywhere: who still gives the old one, and for how long.\n\n" +
 			"The servers that are authoritative for each name are asked one by one, and the resolvers that you name: a resolver goes on to give an address until its time to live is over, whatever the zone says by then. " +
@@ -121,10 +118,10 @@ func dnsPropagationSchema(ctx context.Context) schema.Schema {
 				MarkdownDescription: "How long `wait_for` waits between two rounds. Default: `30s`.",
 				Validators:          []validator.String{duration{}},
 			},
-			"asked":       texts("Names that were asked for, sorted."),
+			"asked":       computedTexts("Names that were asked for, sorted."),
 			"complete":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether every server gives new addresses alone."},
 			"complete_by": schema.StringAttribute{Computed: true, MarkdownDescription: "When the last of the resolvers will have forgotten a former address, in UTC (RFC 3339). Null where it is complete, where an authoritative server gives the former address itself, and where a server gave no answer."},
-			"behind":      texts("What is not as it should be, a sentence for each name and server."),
+			"behind":      computedTexts("What is not as it should be, a sentence for each name and server."),
 			"answers": schema.ListNestedAttribute{
 				Computed:            true,
 				MarkdownDescription: "All answers.",
@@ -134,8 +131,8 @@ func dnsPropagationSchema(ctx context.Context) schema.Schema {
 					"server":        schema.StringAttribute{Computed: true, MarkdownDescription: "Who was asked: a resolver's address, or an authoritative server's name."},
 					"authoritative": schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether that is an authoritative server."},
 					"state":         schema.StringAttribute{Computed: true, MarkdownDescription: "`moved`, `former` (a former address is among them), `elsewhere` (an address is neither), `absent` (there is no such record) or `failed`."},
-					"addresses":     texts("IP addresses that the name leads to."),
-					"through":       texts("Names that it leads through: by CNAME, or mail and name servers."),
+					"addresses":     computedTexts("IP addresses that the name leads to."),
+					"through":       computedTexts("Names that it leads through: by CNAME, or mail and name servers."),
 					"ttl":           schema.Int64Attribute{Computed: true, MarkdownDescription: "How long this answer may still be given, in seconds."},
 					"error":         schema.StringAttribute{Computed: true, MarkdownDescription: "Why it is `failed`; else null."},
 				}},

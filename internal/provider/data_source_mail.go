@@ -91,20 +91,8 @@ func newMailDataSource() datasource.DataSource {
 }
 
 func mailSchema(ctx context.Context) schema.Schema {
-	text := func(description string) schema.StringAttribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
-	truth := func(description string) schema.BoolAttribute {
-		return schema.BoolAttribute{Computed: true, MarkdownDescription: description}
-	}
-	texts := func(description string) schema.ListAttribute {
-		return schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: description}
-	}
 	lists := func(description string) schema.MapAttribute {
 		return schema.MapAttribute{Computed: true, ElementType: types.ListType{ElemType: types.StringType}, MarkdownDescription: description}
-	}
-	objects := func(description string, attributes map[string]schema.Attribute) schema.ListNestedAttribute {
-		return schema.ListNestedAttribute{Computed: true, MarkdownDescription: description, NestedObject: schema.NestedAttributeObject{Attributes: attributes}}
 	}
 	return schema.Schema{
 		MarkdownDescription: "How a host keeps mail: where Dovecot has it, where the mail server delivers to, which users have no account, and which aliases and `.forward` files lead mail elsewhere. " +
@@ -114,65 +102,65 @@ func mailSchema(ctx context.Context) schema.Schema {
 			"In paths `~/` is the user's home and `%u` the user's name, whatever the program's own configuration has for them.",
 		Attributes: map[string]schema.Attribute{
 			"host":            hostAttribute(),
-			"dovecot_version": text("Version of Dovecot; null where there is none."),
-			"driver":          text("Format in which Dovecot has mail: `maildir`, `mbox`, `mdbox`, `sdbox`. `auto` where Dovecot is not told and looks in each home. Null where there is no Dovecot."),
-			"path": text("Where Dovecot has mail: `~/mail` where that is a place in each home, in which form `cutover_maildir` takes it. Otherwise it is as in Dovecot's configuration, and `problems` says why `cutover_maildir` refuses it. " +
+			"dovecot_version": computedText("Version of Dovecot; null where there is none."),
+			"driver":          computedText("Format in which Dovecot has mail: `maildir`, `mbox`, `mdbox`, `sdbox`. `auto` where Dovecot is not told and looks in each home. Null where there is no Dovecot."),
+			"path": computedText("Where Dovecot has mail: `~/mail` where that is a place in each home, in which form `cutover_maildir` takes it. Otherwise it is as in Dovecot's configuration, and `problems` says why `cutover_maildir` refuses it. " +
 				"`/home/%u/mail` is a place in each home where all people's homes are in `/home`."),
-			"layout":          text("Where folders are: `maildir++` (`.Archive.2009`), `fs` (`Archive/2009`), or another layout of Dovecot's, which `cutover_maildir` refuses."),
-			"inbox_path":      text("Where the inbox is, if it is not in `path`: `/var/mail/%u`."),
-			"control_path":    text("Where Dovecot has the numbers of mails and the subscriptions, if it is not in `path`. Without these files clients load all mail once more."),
-			"index_path":      text("Where Dovecot has its indexes, if it is not in `path`; `MEMORY` for nowhere. It makes them anew."),
-			"separator":       text("What is between the parts of a folder's name for clients, in the namespace of the inbox."),
-			"spool_directory": text("Directory of the mbox spools, as `cutover_maildir` takes it. Null where mail is not delivered to spools and Dovecot's inbox is none."),
+			"layout":          computedText("Where folders are: `maildir++` (`.Archive.2009`), `fs` (`Archive/2009`), or another layout of Dovecot's, which `cutover_maildir` refuses."),
+			"inbox_path":      computedText("Where the inbox is, if it is not in `path`: `/var/mail/%u`."),
+			"control_path":    computedText("Where Dovecot has the numbers of mails and the subscriptions, if it is not in `path`. Without these files clients load all mail once more."),
+			"index_path":      computedText("Where Dovecot has its indexes, if it is not in `path`; `MEMORY` for nowhere. It makes them anew."),
+			"separator":       computedText("What is between the parts of a folder's name for clients, in the namespace of the inbox."),
+			"spool_directory": computedText("Directory of the mbox spools, as `cutover_maildir` takes it. Null where mail is not delivered to spools and Dovecot's inbox is none."),
 			"settings": schema.MapAttribute{
 				Computed: true, ElementType: types.StringType,
 				MarkdownDescription: "Dovecot's settings of where mail is, as its configuration has them: `mail_location` up to 2.3, `mail_driver`, `mail_path` and others from 2.4.",
 			},
-			"namespaces": objects("Dovecot's namespaces, in its own order.", map[string]schema.Attribute{
-				"name":          text("Name; null for one without a name, which Dovecot 2.4 does not accept any more."),
-				"type":          text("`private`, `shared` or `public`."),
-				"inbox":         truth("Whether it has the inbox."),
-				"prefix":        text("What its folders' names begin with, such as `INBOX.`; empty for none."),
-				"separator":     text("What is between the parts of a folder's name, where it is set."),
-				"location":      text("Where it has mail, if it is another place than that of all."),
-				"listed":        truth("Whether clients see its folders in a list."),
-				"hidden":        truth("Whether it is hidden from the list of namespaces."),
-				"subscriptions": truth("Whether it has subscriptions of its own."),
+			"namespaces": computedObjects("Dovecot's namespaces, in its own order.", map[string]schema.Attribute{
+				"name":          computedText("Name; null for one without a name, which Dovecot 2.4 does not accept any more."),
+				"type":          computedText("`private`, `shared` or `public`."),
+				"inbox":         computedTruth("Whether it has the inbox."),
+				"prefix":        computedText("What its folders' names begin with, such as `INBOX.`; empty for none."),
+				"separator":     computedText("What is between the parts of a folder's name, where it is set."),
+				"location":      computedText("Where it has mail, if it is another place than that of all."),
+				"listed":        computedTruth("Whether clients see its folders in a list."),
+				"hidden":        computedTruth("Whether it is hidden from the list of namespaces."),
+				"subscriptions": computedTruth("Whether it has subscriptions of its own."),
 			}),
-			"mta": text("Mail server: `postfix`, `sendmail`, `exim`, `opensmtpd` or `qmail`. Of several it is the one that the command `sendmail` belongs to. Null where there is none."),
-			"domains": texts("Domains whose mail the mail server takes, sorted: Postfix's `mydestination`, `virtual_mailbox_domains` and `virtual_alias_domains`, Sendmail's classes `w` and `{VirtHost}`, Exim's `local_domains`. " +
+			"mta": computedText("Mail server: `postfix`, `sendmail`, `exim`, `opensmtpd` or `qmail`. Of several it is the one that the command `sendmail` belongs to. Null where there is none."),
+			"domains": computedTexts("Domains whose mail the mail server takes, sorted: Postfix's `mydestination`, `virtual_mailbox_domains` and `virtual_alias_domains`, Sendmail's classes `w` and `{VirtHost}`, Exim's `local_domains`. " +
 				"`cutover_dns_propagation` asks for them where it has no `names`."),
-			"delivery": objects("Where the mail server delivers to, step by step: a program that is handed the mail is followed by what that does with it, where it is procmail.", map[string]schema.Attribute{
-				"for":     text("`local` for users with an account, `virtual` for Postfix's others."),
-				"program": text("Who delivers: `postfix`, `sendmail`, `exim` or `procmail`."),
-				"to":      text("Format that it writes (`maildir`, `mbox`, `mh`), or what it hands the mail to: `dovecot`, `procmail`, `program`, `lmtp`, `transport`."),
-				"path":    text("Mailbox (`~/mail`, `/var/mail/%u`), socket, or name of the transport."),
-				"command": text("Program that is handed the mail, without its arguments."),
-				"setting": text("What says so: a setting's name, or file and line."),
+			"delivery": computedObjects("Where the mail server delivers to, step by step: a program that is handed the mail is followed by what that does with it, where it is procmail.", map[string]schema.Attribute{
+				"for":     computedText("`local` for users with an account, `virtual` for Postfix's others."),
+				"program": computedText("Who delivers: `postfix`, `sendmail`, `exim` or `procmail`."),
+				"to":      computedText("Format that it writes (`maildir`, `mbox`, `mh`), or what it hands the mail to: `dovecot`, `procmail`, `program`, `lmtp`, `transport`."),
+				"path":    computedText("Mailbox (`~/mail`, `/var/mail/%u`), socket, or name of the transport."),
+				"command": computedText("Program that is handed the mail, without its arguments."),
+				"setting": computedText("What says so: a setting's name, or file and line."),
 			}),
-			"virtual_users": objects("Where users come from who have mail and need no account on the host.", map[string]schema.Attribute{
-				"program":  text("`dovecot` or `postfix`."),
-				"source":   text("Dovecot's `userdb` driver (`passwd-file`, `static`, `sql`, `ldap`), or Postfix's kind of map (`hash`, `proxy`)."),
-				"file":     text("File of the accounts or addresses. Copy it; what is in it is not read into the state."),
-				"uid":      text("User whose mail it all is, as a name or a number; null where they differ or it is not known."),
-				"gid":      text("Group, likewise."),
-				"home":     text("Home of these users, as in the configuration."),
+			"virtual_users": computedObjects("Where users come from who have mail and need no account on the host.", map[string]schema.Attribute{
+				"program":  computedText("`dovecot` or `postfix`."),
+				"source":   computedText("Dovecot's `userdb` driver (`passwd-file`, `static`, `sql`, `ldap`), or Postfix's kind of map (`hash`, `proxy`)."),
+				"file":     computedText("File of the accounts or addresses. Copy it; what is in it is not read into the state."),
+				"uid":      computedText("User whose mail it all is, as a name or a number; null where they differ or it is not known."),
+				"gid":      computedText("Group, likewise."),
+				"home":     computedText("Home of these users, as in the configuration."),
 				"accounts": schema.Int64Attribute{Computed: true, MarkdownDescription: "Number of entries in `file`; null where there is no file to count."},
 			}),
-			"aliases": objects("Entries of the files of aliases: `/etc/aliases`, what `alias_maps` and `virtual_alias_maps` name, Sendmail's `virtusertable`.", map[string]schema.Attribute{
-				"name":  text("Name or address."),
-				"file":  text("File that it is in."),
+			"aliases": computedObjects("Entries of the files of aliases: `/etc/aliases`, what `alias_maps` and `virtual_alias_maps` name, Sendmail's `virtusertable`.", map[string]schema.Attribute{
+				"name":  computedText("Name or address."),
+				"file":  computedText("File that it is in."),
 				"line":  schema.Int64Attribute{Computed: true, MarkdownDescription: "Line of the file."},
-				"kinds": texts("Kinds of what it leads to: `user`, `address` (with an `@`), `pipe`, `file`, `include`, `special` (such as `:fail:`)."),
+				"kinds": computedTexts("Kinds of what it leads to: `user`, `address` (with an `@`), `pipe`, `file`, `include`, `special` (such as `:fail:`)."),
 			}),
 			"forwards": lists("Users who have a `.forward`, and the kinds of what is in it: `user`, `address` (with an `@`), `pipe`, `file`, `include`, `filter` (of Exim), `special`. " +
 				"They are looked for in the homes of all users that `getent passwd` lists."),
 			"filters": lists("Users who have a filter of their own in their home, and its files: `.procmailrc`, `.mailfilter`, `.dovecot.sieve`."),
-			"problems": texts("What `cutover_maildir` with this `path` and `layout` would not do as this host does: another format, a place it cannot take, a prefix of folders, users without accounts, " +
+			"problems": computedTexts("What `cutover_maildir` with this `path` and `layout` would not do as this host does: another format, a place it cannot take, a prefix of folders, users without accounts, " +
 				"mail that is delivered to another place than Dovecot's inbox. Empty where it does the same."),
-			"not_understood": texts("What was not read or not understood, with its place: databases of users, recipes of procmail, routers of Exim that look up where mail goes, Courier and Cyrus, files that cannot be read. " +
+			"not_understood": computedTexts("What was not read or not understood, with its place: databases of users, recipes of procmail, routers of Exim that look up where mail goes, Courier and Cyrus, files that cannot be read. " +
 				"Empty where this and `problems` are the whole truth."),
-			"id":       text("Name of the host."),
+			"id":       computedText("Name of the host."),
 			"timeouts": readTimeoutsAttribute(ctx),
 		},
 	}

@@ -109,15 +109,6 @@ func newMigrationAuditDataSource() datasource.DataSource {
 }
 
 func migrationAuditSchema(ctx context.Context) schema.Schema {
-	text := func(description string) schema.StringAttribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
-	number := func(description string) schema.Int64Attribute {
-		return schema.Int64Attribute{Computed: true, MarkdownDescription: description}
-	}
-	objects := func(description string, attributes map[string]schema.Attribute) schema.ListNestedAttribute {
-		return schema.ListNestedAttribute{Computed: true, MarkdownDescription: description, NestedObject: schema.NestedAttributeObject{Attributes: attributes}}
-	}
 	return schema.Schema{
 		MarkdownDescription: "The old and the new host side by side: what the old one has or does, and the new one has not or does otherwise. Each finding says what to do.\n\n" +
 			"It reads both hosts and changes neither. It lists all homes and mailboxes, so it costs about as much as looking for changes does in a sync pass. " +
@@ -153,54 +144,54 @@ func migrationAuditSchema(ctx context.Context) schema.Schema {
 					"downtime": schema.BoolAttribute{Optional: true, MarkdownDescription: "Whether nobody was served meanwhile. Default: `false`."},
 				}},
 			},
-			"summary":  text("The findings as text for a terminal: a line each, grouped by area."),
-			"errors":   number("Number of findings by which somebody misses something or is refused."),
-			"warnings": number("Number of findings that somebody may notice."),
-			"notices":  number("Number of findings that are good to know."),
-			"ignored":  number("Number of findings that `ignore` has left out."),
+			"summary":  computedText("The findings as text for a terminal: a line each, grouped by area."),
+			"errors":   computedNumber("Number of findings by which somebody misses something or is refused."),
+			"warnings": computedNumber("Number of findings that somebody may notice."),
+			"notices":  computedNumber("Number of findings that are good to know."),
+			"ignored":  computedNumber("Number of findings that `ignore` has left out."),
 			"compared": schema.MapAttribute{Computed: true, ElementType: types.Int64Type, MarkdownDescription: "Number of things that were compared, by area. An area that could not be compared is not in it; `not_compared` says why."},
-			"findings": objects("The findings, by area, the worst first.", map[string]schema.Attribute{
-				"area":     text("One of `areas`."),
-				"severity": text("`error`, `warning` or `notice`."),
-				"subject":  text("What it is about: a user, `user/folder`, `site:port`, a file."),
-				"old":      text("What the old host has."),
-				"new":      text("What the new host has; null for nothing."),
-				"text":     text("The fact, in a sentence."),
-				"mend":     text("What to do."),
+			"findings": computedObjects("The findings, by area, the worst first.", map[string]schema.Attribute{
+				"area":     computedText("One of `areas`."),
+				"severity": computedText("`error`, `warning` or `notice`."),
+				"subject":  computedText("What it is about: a user, `user/folder`, `site:port`, a file."),
+				"old":      computedText("What the old host has."),
+				"new":      computedText("What the new host has; null for nothing."),
+				"text":     computedText("The fact, in a sentence."),
+				"mend":     computedText("What to do."),
 			}),
-			"homes": objects("Homes of the old host's users on both hosts, whether they differ or not.", map[string]schema.Attribute{
-				"user":          text("User name."),
-				"old_path":      text("Home on the old host."),
-				"new_path":      text("Home on the new host; null where there is none."),
-				"old_files":     number("Number of files and links below it."),
-				"new_files":     number("Likewise on the new host."),
-				"old_bytes":     number("Size of their content in bytes."),
-				"new_bytes":     number("Likewise on the new host."),
-				"brought_files": number("Number of files and links that the last pass had brought; null where no pass goes there."),
-				"brought_bytes": number("Size of their content in bytes."),
+			"homes": computedObjects("Homes of the old host's users on both hosts, whether they differ or not.", map[string]schema.Attribute{
+				"user":          computedText("User name."),
+				"old_path":      computedText("Home on the old host."),
+				"new_path":      computedText("Home on the new host; null where there is none."),
+				"old_files":     computedNumber("Number of files and links below it."),
+				"new_files":     computedNumber("Likewise on the new host."),
+				"old_bytes":     computedNumber("Size of their content in bytes."),
+				"new_bytes":     computedNumber("Likewise on the new host."),
+				"brought_files": computedNumber("Number of files and links that the last pass had brought; null where no pass goes there."),
+				"brought_bytes": computedNumber("Size of their content in bytes."),
 			}),
-			"sites": objects("Sites of the old host on both hosts, a name and a port each.", map[string]schema.Attribute{
-				"name":            text("Name of the site."),
-				"port":            number("TCP port of the site."),
+			"sites": computedObjects("Sites of the old host on both hosts, a name and a port each.", map[string]schema.Attribute{
+				"name":            computedText("Name of the site."),
+				"port":            computedNumber("TCP port of the site."),
 				"tls":             schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether it speaks HTTPS there."},
-				"old_status":      number("HTTP status; 0 where there was no answer."),
-				"new_status":      number("Likewise on the new host."),
-				"old_title":       text("Title of the page."),
-				"new_title":       text("Likewise on the new host."),
-				"old_certificate": text("Subject of the certificate; null without TLS."),
-				"new_certificate": text("Likewise on the new host."),
-				"old_expires":     text("When the certificate expires, in UTC (RFC 3339)."),
-				"new_expires":     text("Likewise on the new host."),
+				"old_status":      computedNumber("HTTP status; 0 where there was no answer."),
+				"new_status":      computedNumber("Likewise on the new host."),
+				"old_title":       computedText("Title of the page."),
+				"new_title":       computedText("Likewise on the new host."),
+				"old_certificate": computedText("Subject of the certificate; null without TLS."),
+				"new_certificate": computedText("Likewise on the new host."),
+				"old_expires":     computedText("When the certificate expires, in UTC (RFC 3339)."),
+				"new_expires":     computedText("Likewise on the new host."),
 			}),
-			"mailboxes": objects("Mailboxes of the old host on both hosts.", map[string]schema.Attribute{
-				"user":         text("User name; of users without an account, the path below the directory of all."),
-				"old_folders":  number("Number of folders, the inbox included."),
-				"new_folders":  number("Likewise on the new host."),
-				"old_messages": number("Number of messages in all folders."),
-				"new_messages": number("Likewise on the new host."),
+			"mailboxes": computedObjects("Mailboxes of the old host on both hosts.", map[string]schema.Attribute{
+				"user":         computedText("User name; of users without an account, the path below the directory of all."),
+				"old_folders":  computedNumber("Number of folders, the inbox included."),
+				"new_folders":  computedNumber("Likewise on the new host."),
+				"old_messages": computedNumber("Number of messages in all folders."),
+				"new_messages": computedNumber("Likewise on the new host."),
 			}),
 			"not_compared": schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "What could not be read or compared, and why. Empty where the findings are the whole truth of `areas`."},
-			"id":           text("Names of the hosts: `from/to`."),
+			"id":           computedText("Names of the hosts: `from/to`."),
 			"timeouts":     readTimeoutsAttribute(ctx),
 		},
 	}

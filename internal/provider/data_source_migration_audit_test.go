@@ -2,15 +2,8 @@ package provider_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,56 +58,58 @@ type planted struct {
 }
 
 // differences are planted all at once. None of them makes another one's finding.
-var differences = []planted{
-	{"error accounts/frida", "", "userdel frida"},
-	{"warning accounts/anna/shell", "", "usermod -s /bin/dash anna"},
-	{"warning accounts/bert/home", "", "usermod -d /home/bert2 bert && mv /home/bert /home/bert2"},
-	{"warning accounts/anna/groups", "", "gpasswd -d anna webteam"},
-	{"notice accounts/carl/gecos", "", "usermod -c 'Somebody else' carl"},
-	{"warning accounts/dora/group", "", `sed -i "s/^\(dora:x:[0-9]*\):[0-9]*:/\1:100:/" /etc/passwd`},
-	{"warning accounts/emil/password", "", "echo emil:s3cret | chpasswd"},
-	{"error accounts/carl/locked", "", "usermod --expiredate 1 --lock carl"},
-	{"notice accounts/emil/uid", "", "usermod -u 3333 emil"},
-	{"error accounts/vmail", `useradd -r -d /srv/vmail -s /usr/sbin/nologin vmail && printf 'userdb {\n  driver = static\n  args = uid=vmail gid=vmail home=/srv/vmail/%%d/%%n\n}\n' >/etc/dovecot/conf.d/98-virtual.conf`, ""},
+func differences(ca *lab.CA) []planted {
+	return []planted{
+		{"error accounts/frida", "", "userdel frida"},
+		{"warning accounts/anna/shell", "", "usermod -s /bin/dash anna"},
+		{"warning accounts/bert/home", "", "usermod -d /home/bert2 bert && mv /home/bert /home/bert2"},
+		{"warning accounts/anna/groups", "", "gpasswd -d anna webteam"},
+		{"notice accounts/carl/gecos", "", "usermod -c 'Somebody else' carl"},
+		{"warning accounts/dora/group", "", `sed -i "s/^\(dora:x:[0-9]*\):[0-9]*:/\1:100:/" /etc/passwd`},
+		{"warning accounts/emil/password", "", "echo emil:s3cret | chpasswd"},
+		{"error accounts/carl/locked", "", "usermod --expiredate 1 --lock carl"},
+		{"notice accounts/emil/uid", "", "usermod -u 3333 emil"},
+		{"error accounts/vmail", `useradd -r -d /srv/vmail -s /usr/sbin/nologin vmail && printf 'userdb {\n  driver = static\n  args = uid=vmail gid=vmail home=/srv/vmail/%%d/%%n\n}\n' >/etc/dovecot/conf.d/98-virtual.conf`, ""},
 
-	{"warning homes/anna", "", "rm '/home/anna/public_html/about me.html'"},
-	{"notice homes/bert", "", "echo more >/home/bert2/more"},
-	{"warning homes/ivan/mode", "", "chmod 751 /home/ivan"},
-	{"error homes/dora/owner", "", "chown emil /home/dora"},
-	{"error homes/gustav", "", "mv /home/gustav /srv"},
+		{"warning homes/anna", "", "rm '/home/anna/public_html/about me.html'"},
+		{"notice homes/bert", "", "echo more >/home/bert2/more"},
+		{"warning homes/ivan/mode", "", "chmod 751 /home/ivan"},
+		{"error homes/dora/owner", "", "chown emil /home/dora"},
+		{"error homes/gustav", "", "mv /home/gustav /srv"},
 
-	{"error mailboxes/anna/INBOX", "", "rm \"$(ls -d /home/anna/mail/new/* | head -n 1)\""},
-	{"notice mailboxes/bert/Archive", "", "echo 'Subject: more' >/home/bert2/mail/.Archive/new/1.more"},
-	{"warning mailboxes/carl/INBOX", "echo '3 V1236000000 N8' >/home/carl/mail/dovecot-uidlist", "echo '3 V1799999999 N8' >/home/carl/mail/dovecot-uidlist"},
-	{"error mailboxes/dora", "", "mv /home/dora/mail /home/dora/post"},
+		{"error mailboxes/anna/INBOX", "", "rm \"$(ls -d /home/anna/mail/new/* | head -n 1)\""},
+		{"notice mailboxes/bert/Archive", "", "echo 'Subject: more' >/home/bert2/mail/.Archive/new/1.more"},
+		{"warning mailboxes/carl/INBOX", "echo '3 V1236000000 N8' >/home/carl/mail/dovecot-uidlist", "echo '3 V1799999999 N8' >/home/carl/mail/dovecot-uidlist"},
+		{"error mailboxes/dora", "", "mv /home/dora/mail /home/dora/post"},
 
-	{"error aliases/sales", "echo 'sales: anna' >>/etc/aliases", ""},
-	{"warning aliases/support", `printf 'support: anna,\n\t"|/bin/tickets a,b"\n' >>/etc/aliases`, `printf 'support: "|/bin/tickets a,c", anna\n' >>/etc/aliases`},
-	{"error forwards/ivan/.forward", "echo ivan@private.example >/home/ivan/.forward", ": >/home/ivan/.forwarded; head -c 21 /dev/zero >/home/ivan/.forwarded"},
-	{"warning forwards/emil/.procmailrc", "echo MAILDIR=a >/home/emil/.procmailrc", "echo MAILDIR=b >/home/emil/.procmailrc"},
-	{"warning queue/queue", "postconf -e defer_transports=smtp && postfix reload && echo hello | sendmail far@elsewhere.test", ""},
+		{"error aliases/sales", "echo 'sales: anna' >>/etc/aliases", ""},
+		{"warning aliases/support", `printf 'support: anna,\n\t"|/bin/tickets a,b"\n' >>/etc/aliases`, `printf 'support: "|/bin/tickets a,c", anna\n' >>/etc/aliases`},
+		{"error forwards/ivan/.forward", "echo ivan@private.example >/home/ivan/.forward", ": >/home/ivan/.forwarded; head -c 21 /dev/zero >/home/ivan/.forwarded"},
+		{"warning forwards/emil/.procmailrc", "echo MAILDIR=a >/home/emil/.procmailrc", "echo MAILDIR=b >/home/emil/.procmailrc"},
+		{"warning queue/queue", "postconf -e defer_transports=smtp && postfix reload && echo hello | sendmail far@elsewhere.test", ""},
 
-	{"error sites/anna.example.test:80", "", "chmod 000 /home/anna/public_html/index.html"},
-	{"warning sites/bert.example.test:80", "", "sed -i 's/<title>bert/<title>treb/' /home/bert2/public_html/index.html && sed -i 's,/home/bert/,/home/bert2/,' /etc/nginx/sites-available/bert.example.test && nginx -s reload"},
-	{"error sites/dora.example.test:80", "", "rm /etc/nginx/sites-enabled/dora.example.test && nginx -s reload"},
-	{"warning sites/moved.example.test:80", redirect("https://here.example/"), redirect("https://there.example/")},
-	{"error sites/shop.example.test:443/certificate", certified("2040-01-01"), certified("2020-01-01")},
-	{"error certificates/renewal/shop.example.test", "mkdir -p /etc/letsencrypt/renewal && : >/etc/letsencrypt/renewal/shop.example.test.conf", ""},
-	{"warning certificates/smtp:25", smtpd("mail.example.test"), smtpd("localhost")},
+		{"error sites/anna.example.test:80", "", "chmod 000 /home/anna/public_html/index.html"},
+		{"warning sites/bert.example.test:80", "", "sed -i 's/<title>bert/<title>treb/' /home/bert2/public_html/index.html && sed -i 's,/home/bert/,/home/bert2/,' /etc/nginx/sites-available/bert.example.test && nginx -s reload"},
+		{"error sites/dora.example.test:80", "", "rm /etc/nginx/sites-enabled/dora.example.test && nginx -s reload"},
+		{"warning sites/moved.example.test:80", redirect("https://here.example/"), redirect("https://there.example/")},
+		{"error sites/shop.example.test:443/certificate", certified(ca, "2040-01-01"), certified(ca, "2020-01-01")},
+		{"error certificates/renewal/shop.example.test", "mkdir -p /etc/letsencrypt/renewal && : >/etc/letsencrypt/renewal/shop.example.test.conf", ""},
+		{"warning certificates/smtp:25", smtpd(ca, "mail.example.test"), smtpd(ca, "localhost")},
 
-	{"error cron/crontab of anna", "mkdir -p /var/spool/cron/crontabs && echo '0 3 * * * tidy' >/var/spool/cron/crontabs/anna", ""},
-	{"warning cron//etc/cron.d/backup", "mkdir -p /etc/cron.d && echo '0 4 * * * root backup' >/etc/cron.d/backup", "mkdir -p /etc/cron.d && printf '# by hand\n0 5 * * * root backup\n' >/etc/cron.d/backup"},
-	{"warning cron/at", "mkdir -p /var/spool/cron/atjobs && echo job >/var/spool/cron/atjobs/a0000101c0ffee", ""},
-	{"warning cron/time zone", "ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", ""},
-	{"warning sudo/webteam/%webteam", `printf '# who may\n%%webteam ALL = (root) \\\n\t/usr/sbin/nginx -s reload\n' >/etc/sudoers.d/webteam`, ""},
+		{"error cron/crontab of anna", "mkdir -p /var/spool/cron/crontabs && echo '0 3 * * * tidy' >/var/spool/cron/crontabs/anna", ""},
+		{"warning cron//etc/cron.d/backup", "mkdir -p /etc/cron.d && echo '0 4 * * * root backup' >/etc/cron.d/backup", "mkdir -p /etc/cron.d && printf '# by hand\n0 5 * * * root backup\n' >/etc/cron.d/backup"},
+		{"warning cron/at", "mkdir -p /var/spool/cron/atjobs && echo job >/var/spool/cron/atjobs/a0000101c0ffee", ""},
+		{"warning cron/time zone", "ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", ""},
+		{"warning sudo/webteam/%webteam", `printf '# who may\n%%webteam ALL = (root) \\\n\t/usr/sbin/nginx -s reload\n' >/etc/sudoers.d/webteam`, ""},
 
-	{"error ports/2525/tcp", "echo '2525 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload", ""},
-	{"error ports/2526/tcp", "echo '2526 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload", "echo '127.0.0.1:2526 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload"},
-	{"warning ports/2527/tcp", "echo '2527 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload", "echo '0.0.0.0:2527 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload"},
-	{"warning services/unbound", "systemctl enable unbound", ""},
-	{"notice services/panel", `printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/panel.service && systemctl enable panel`, ""},
-	{"error databases/mysql/shop", "mkdir -p /var/lib/mysql/shop /var/lib/mysql/mysql", ""},
-	{"error databases/postgresql//var/lib/postgresql/15/main", "mkdir -p /var/lib/postgresql/15/main/base/16384 /var/lib/postgresql/15/main/base/1", ""},
+		{"error ports/2525/tcp", "echo '2525 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload", ""},
+		{"error ports/2526/tcp", "echo '2526 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload", "echo '127.0.0.1:2526 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload"},
+		{"warning ports/2527/tcp", "echo '2527 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload", "echo '0.0.0.0:2527 inet n - n - - smtpd' >>/etc/postfix/master.cf && postfix reload"},
+		{"warning services/unbound", "systemctl enable unbound", ""},
+		{"notice services/panel", `printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/panel.service && systemctl enable panel`, ""},
+		{"error databases/mysql/shop", "mkdir -p /var/lib/mysql/shop /var/lib/mysql/mysql", ""},
+		{"error databases/postgresql//var/lib/postgresql/15/main", "mkdir -p /var/lib/postgresql/15/main/base/16384 /var/lib/postgresql/15/main/base/1", ""},
+	}
 }
 
 // redirect is a site of nginx that leads elsewhere.
@@ -123,40 +118,28 @@ func redirect(to string) string {
 }
 
 // certified is a site with HTTPS, and a certificate of its own until then.
-func certified(until string) string {
-	return "cd /etc/ssl && " + pemFor("shop.example.test", until, "shop") +
+func certified(ca *lab.CA, until string) string {
+	return "cd /etc/ssl && " + pemFor(ca, "shop.example.test", until, "shop") +
 		`printf 'server {\n listen 443 ssl;\n server_name shop.example.test;\n ssl_certificate /etc/ssl/shop.pem;\n ssl_certificate_key /etc/ssl/shop.pem;\n return 204;\n}\n' >/etc/nginx/sites-enabled/shop && nginx -s reload`
 }
 
 // smtpd gives Postfix a certificate for a name.
-func smtpd(name string) string {
-	return "cd /etc/ssl && " + pemFor(name, "2040-01-01", "smtpd") +
+func smtpd(ca *lab.CA, name string) string {
+	return "cd /etc/ssl && " + pemFor(ca, name, "2040-01-01", "smtpd") +
 		"postconf -e smtpd_tls_cert_file=/etc/ssl/smtpd.pem smtpd_tls_key_file=/etc/ssl/smtpd.pem smtpd_tls_security_level=may && postconf -P submission/inet/smtpd_tls_security_level=none && postfix reload"
 }
 
-// pemFor writes NAME.pem in the working directory: a key, and a certificate that it has
-// signed itself.
-func pemFor(subject, until, name string) string {
+// pemFor writes NAME.pem in the working directory: a key and its certificate, by an
+// authority that neither host trusts.
+func pemFor(ca *lab.CA, subject, until, name string) string {
 	notAfter, err := time.Parse(time.DateOnly, until)
 	if err != nil {
 		panic(err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	text, err := ca.Issue(notAfter, subject)
 	if err != nil {
 		panic(err)
 	}
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: subject}, DNSNames: []string{subject}, NotBefore: notAfter.AddDate(-10, 0, 0), NotAfter: notAfter,
-	}
-	certificate, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		panic(err)
-	}
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})) + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
 	return "printf %s '" + text + "' >" + name + ".pem && "
 }
 
@@ -178,6 +161,10 @@ func twins(t *testing.T) (theLab *lab.Lab, from, to *lab.Host) {
 			t.Error(err)
 		}
 	})
+	var passwords strings.Builder
+	for _, name := range lab.UserNames(9) {
+		passwords.WriteString(name + ":$6$salt$abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijkl\n")
+	}
 	hosts := make([]*lab.Host, 2)
 	errs := make(chan error, 2)
 	for i, name := range []string{"old", "new"} {
@@ -191,8 +178,8 @@ func twins(t *testing.T) (theLab *lab.Lab, from, to *lab.Host) {
 				err = host.Fill(ctx, lab.Content{Users: 9})
 			}
 			if err == nil {
-				// Nobody's mail, and the same salts: all passwords are equal.
-				_, err = host.RunInput(ctx, strings.Join(people9("$6$salt$abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijkl"), ""), "chpasswd", "-e")
+				// The same salts: all passwords are equal.
+				_, err = host.RunInput(ctx, passwords.String(), "chpasswd", "-e")
 			}
 			if err == nil {
 				_, err = host.Run(ctx, "sh", "-c", "rm -rf /home/gustav/mail /etc/nginx/sites-enabled/gustav.example.test && touch /home/emil/.procmailrc && newaliases")
@@ -207,15 +194,6 @@ func twins(t *testing.T) (theLab *lab.Lab, from, to *lab.Host) {
 		}
 	}
 	return theLab, hosts[0], hosts[1]
-}
-
-// people9 are the lines of chpasswd that give all a hash.
-func people9(hash string) []string {
-	var lines []string
-	for _, name := range lab.UserNames(9) {
-		lines = append(lines, name+":"+hash+"\n")
-	}
-	return lines
 }
 
 // found are the findings in the state, as planted has them.
@@ -247,36 +225,22 @@ data "cutover_migration_audit" "move" {
 %s
 }`, report, more))
 	}
-	untouchedDuring := func(t *testing.T) (check func() error) {
+	trees := func() map[*lab.Host]map[string]string {
 		t.Helper()
-		before := map[*lab.Host]map[string]string{}
+		all := map[*lab.Host]map[string]string{}
 		for _, host := range []*lab.Host{from, to} {
-			tree, err := host.Tree(context.Background())
-			if err != nil {
+			var err error
+			if all[host], err = host.Tree(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			before[host] = tree
 		}
-		return func() error {
-			for host, tree := range before {
-				after, err := host.Tree(context.Background())
-				if err != nil {
-					return err
-				}
-				for path := range tree {
-					if after[path] != tree[path] {
-						return fmt.Errorf("on %s, %s was %q and is %q", host.Name, path, tree[path], after[path])
-					}
-				}
-				for path := range after {
-					if _, was := tree[path]; !was {
-						return fmt.Errorf("on %s, there is %s", host.Name, path)
-					}
-				}
-			}
-			return nil
-		}
+		return all
 	}
+	ca, err := theLab.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	differences := differences(ca)
 	want := []string{}
 	for _, each := range differences {
 		want = append(want, each.finding)
@@ -284,12 +248,12 @@ data "cutover_migration_audit" "move" {
 	if len(want) < 40 {
 		t.Fatalf("%d differences", len(want))
 	}
-	var unchanged func() error
+	var before map[*lab.Host]map[string]string
 	resource.Test(t, resource.TestCase{
 		ProtoV6ProviderFactories: inProcess,
 		Steps: []resource.TestStep{
 			{
-				PreConfig: func() { unchanged = untouchedDuring(t) },
+				PreConfig: func() { before = trees() },
 				Config:    config(""),
 				Check: resource.ComposeAggregateTestCheckFunc(
 					func(s *terraform.State) error {
@@ -297,7 +261,12 @@ data "cutover_migration_audit" "move" {
 						for _, finding := range findings {
 							t.Errorf("equal hosts, and still: %s: %s", finding, told[finding])
 						}
-						return unchanged()
+						for host, tree := range trees() {
+							for _, change := range changesOf(before[host], tree) {
+								t.Errorf("reading has changed %s: %s", host.Name, change)
+							}
+						}
+						return nil
 					},
 					resource.TestCheckResourceAttr(auditData, "not_compared.#", "0"),
 					resource.TestCheckResourceAttr(auditData, "compared.accounts", "11"),
@@ -397,5 +366,50 @@ resource "cutover_sync_pass" "home" {
 				),
 			},
 		},
+	})
+}
+
+// Old hosts of either init beside a new one of another release: what was planted is found,
+// and that a package has other files there is not.
+func TestAccMigrationAuditOfAnOlderHost(t *testing.T) {
+	onBothInits(t, func(t *testing.T, w *world, name string, host *lab.Host) {
+		untouched(t, host)
+		untouched(t, w.trixie)
+		aliases, site := "/etc/aliases", "printf 'server {\\nlisten 80;\\nserver_name shop.example.org;\\nreturn 204;\\n}\\n' >/etc/nginx/sites-enabled/shop && nginx -s reload"
+		undo := "rm /etc/nginx/sites-enabled/shop && nginx -s reload"
+		more := []string{"notice services/nginx"}
+		if name == "sysv" {
+			site = "printf '<VirtualHost *:80>\\nServerName shop.example.org\\nRedirect / http://elsewhere.example/\\n</VirtualHost>\\n' >/etc/apache2/sites-enabled/shop.conf && service apache2 reload"
+			undo = "rm /etc/apache2/sites-enabled/shop.conf && service apache2 reload"
+			more = []string{"notice services/sendmail", "notice services/vsftpd", "error ports/21/tcp"}
+		}
+		people(t, host, "mona", "moss")
+		people(t, w.trixie, "moss")
+		t.Cleanup(func() {
+			run(t, host, "sh", "-c", "mv "+aliases+".lab "+aliases+"; rm -f /var/spool/cron/crontabs/moss /etc/sudoers.d/moss; "+undo)
+		})
+		run(t, host, "sh", "-c", "cp -p "+aliases+" "+aliases+".lab && echo 'helpdesk: moss' >>"+aliases+
+			" && echo '0 3 * * * tidy' >/var/spool/cron/crontabs/moss && echo 'moss ALL=(ALL) /bin/true' >/etc/sudoers.d/moss && "+site)
+		want := append(more, "error accounts/mona", "error aliases/helpdesk", "error cron/crontab of moss", "warning sudo/moss/moss", "error sites/shop.example.org:80")
+		resource.Test(t, resource.TestCase{
+			ProtoV6ProviderFactories: inProcess,
+			Steps: []resource.TestStep{{
+				Config: w.config(fmt.Sprintf("data \"cutover_migration_audit\" \"move\" {\n  from = %q\n  to   = \"new\"\n}\n", name)),
+				Check: func(s *terraform.State) error {
+					findings, told := found(s)
+					for _, finding := range want {
+						if !slices.Contains(findings, finding) {
+							t.Errorf("not found: %s, but %q", finding, findings)
+						}
+					}
+					for _, finding := range findings {
+						if strings.Contains(finding, " cron/") && !strings.Contains(finding, "crontab of moss") && strings.HasPrefix(finding, "error") || strings.Contains(finding, " sudo/") && !strings.Contains(finding, "moss") {
+							t.Errorf("nobody has planted %s: %s", finding, told[finding])
+						}
+					}
+					return nil
+				},
+			}},
+		})
 	})
 }

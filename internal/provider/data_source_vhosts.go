@@ -58,12 +58,6 @@ func newVhostsDataSource() datasource.DataSource {
 }
 
 func vhostsSchema(ctx context.Context) schema.Schema {
-	text := func(description string) schema.StringAttribute {
-		return schema.StringAttribute{Computed: true, MarkdownDescription: description}
-	}
-	truth := func(description string) schema.BoolAttribute {
-		return schema.BoolAttribute{Computed: true, MarkdownDescription: description}
-	}
 	ports := func(description string) schema.SetAttribute {
 		return schema.SetAttribute{Computed: true, ElementType: types.Int64Type, MarkdownDescription: description}
 	}
@@ -86,23 +80,23 @@ func vhostsSchema(ctx context.Context) schema.Schema {
 					"where the file has a name such as `nginx`, `httpd`, `apache2` or `vhosts`, where the server finds it in a directory under a pattern (`/home/*/conf/web/*/nginx.conf`), and where another file has the same name. " +
 					"Sites that would have the same key are numbered: `shop`, `shop-2`.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"name":              text("Name of the file, without priority."),
+					"name":              computedText("Name of the file, without priority."),
 					"priority":          schema.Int64Attribute{Computed: true, MarkdownDescription: "Number in front of the file's name, if there is one."},
-					"server_name":       text("Name of the site; null for the one without a name."),
+					"server_name":       computedText("Name of the site; null for the one without a name."),
 					"aliases":           schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Further names."},
-					"default_server":    truth("nginx: whether it answers to names that no site has."),
+					"default_server":    computedTruth("nginx: whether it answers to names that no site has."),
 					"ports":             ports("TCP ports for HTTP."),
 					"tls_ports":         ports("TCP ports for HTTPS."),
-					"document_root":     text("Directory of its files."),
-					"certificate":       text("Path of the certificate."),
-					"certificate_key":   text("Path of the certificate's key."),
-					"access_log":        text("Path of the access log, where it has its own in the combined format."),
-					"error_log":         text("Path of the error log, where it has its own."),
-					"php_fpm_socket":    text("Socket of PHP-FPM, where `.php` goes there in the usual way."),
-					"redirect_to_https": truth("Whether the ports for HTTP redirect to HTTPS."),
-					"extra":             text("All other lines of the site, in the server's own language."),
+					"document_root":     computedText("Directory of its files."),
+					"certificate":       computedText("Path of the certificate."),
+					"certificate_key":   computedText("Path of the certificate's key."),
+					"access_log":        computedText("Path of the access log, where it has its own in the combined format."),
+					"error_log":         computedText("Path of the error log, where it has its own."),
+					"php_fpm_socket":    computedText("Socket of PHP-FPM, where `.php` goes there in the usual way."),
+					"redirect_to_https": computedTruth("Whether the ports for HTTP redirect to HTTPS."),
+					"extra":             computedText("All other lines of the site, in the server's own language."),
 					"addresses":         schema.ListAttribute{Computed: true, ElementType: types.StringType, MarkdownDescription: "Addresses as the file has them, such as `192.0.2.1:80`. A `cutover_vhost` listens on all."},
-					"file":              text("File that the site is in."),
+					"file":              computedText("File that the site is in."),
 					"line":              schema.Int64Attribute{Computed: true, MarkdownDescription: "Line of the file at which the site begins."},
 					"problems": schema.ListAttribute{
 						Computed: true, ElementType: types.StringType,

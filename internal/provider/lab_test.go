@@ -257,18 +257,8 @@ func untouched(t *testing.T, host *lab.Host) {
 			t.Error(err)
 			return
 		}
-		for path, was := range before {
-			switch is, ok := after[path]; {
-			case !ok:
-				t.Errorf("on %s, %s is gone", host.Name, path)
-			case is != was:
-				t.Errorf("on %s, %s was %q and is %q", host.Name, path, was, is)
-			}
-		}
-		for path, is := range after {
-			if _, ok := before[path]; !ok {
-				t.Errorf("on %s, %s was left: %s", host.Name, path, is)
-			}
+		for _, change := range changesOf(before, after) {
+			t.Errorf("on %s, %s", host.Name, change)
 		}
 		processes, err := host.Processes(context.Background())
 		if err != nil {
@@ -280,6 +270,25 @@ func untouched(t *testing.T, host *lab.Host) {
 			}
 		}
 	})
+}
+
+// changesOf are the differences between two trees of a host, in words.
+func changesOf(before, after map[string]string) []string {
+	var changes []string
+	for path, was := range before {
+		switch is, ok := after[path]; {
+		case !ok:
+			changes = append(changes, path+" is gone")
+		case is != was:
+			changes = append(changes, fmt.Sprintf("%s was %q and is %q", path, was, is))
+		}
+	}
+	for path, is := range after {
+		if _, ok := before[path]; !ok {
+			changes = append(changes, path+" was left: "+is)
+		}
+	}
+	return changes
 }
 
 // inProcess serves the provider to the CLI from the test's own process.

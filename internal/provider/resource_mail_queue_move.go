@@ -141,7 +141,8 @@ const notYet = "not yet"
 func replaceWhen() planmodifier.String {
 	const what = "A move that was made, and one that is still to come, are two resources."
 	return stringplanmodifier.RequiresReplaceIf(func(_ context.Context, req planmodifier.StringRequest, resp *stringplanmodifier.RequiresReplaceIfFuncResponse) {
-		resp.RequiresReplace = (req.StateValue.ValueString() == atCreate) != (req.PlanValue.ValueString() == atCreate)
+		comes := func(when types.String) bool { return when.ValueString() == atDestroy || when.ValueString() == atNoTime }
+		resp.RequiresReplace = comes(req.StateValue) != comes(req.PlanValue)
 	}, what, what)
 }
 
@@ -232,31 +233,41 @@ func moveMailQueue(ctx context.Context, r *request[mailQueueMoveModel], plan *ma
 	if err != nil {
 		return err
 	}
+	s, err := plan.move(ctx, r, from, to, begun)
+	if err != nil {
+		return err
+	}
+	if len(s.Refused) > 0 {
+		var said []string
+		for _, message := range s.Refused {
+			said = append(said, message.ID+" ("+message.Reason+")")
+		}
+		r.warn(fmt.Sprintf("Mail of host %q", from.Name()), fmt.Sprintf("The mail server of host %q did not accept %s. They lie there in %s; the next apply tries again.",
+			to.Name(), summed(said), mailqueue.Spool(from.Name())))
+	}
+	return plan.show(ctx, s)
+}
+
+// move moves, and warns of what stays in the queue.
+func (m *mailQueueMoveModel) move(ctx context.Context, r *request[mailQueueMoveModel], from, to host.Host, begun func()) (mailqueue.State, error) {
 	s, err := mailqueue.Move(ctx, from, to, mailqueue.Options{
-		Held:  plan.IncludeHeld.ValueBool(),
+		Held:  m.IncludeHeld.ValueBool(),
 		Begun: begun,
 		Show: func(status string) {
 			tflog.Info(ctx, "mail queue from "+from.Name()+" to "+to.Name()+": "+status)
 		},
 	})
 	if err != nil {
-		return err
+		return s, err
 	}
 	summary := fmt.Sprintf("Mail of host %q", from.Name())
-	if len(s.Refused) > 0 {
-		var said []string
-		for _, message := range s.Refused {
-			said = append(said, message.ID+" ("+message.Reason+")")
-		}
-		r.warn(summary, fmt.Sprintf("The mail server of host %q did not accept %s. They lie there in %s; the next apply tries again.", to.Name(), summed(said), mailqueue.Spool(from.Name())))
-	}
-	if s.Held > 0 && !plan.IncludeHeld.ValueBool() {
+	if s.Held > 0 && !m.IncludeHeld.ValueBool() {
 		r.warn(summary, fmt.Sprintf("%d held messages stay in its queue. Release or delete them there, or set include_held = true.", s.Held))
 	}
 	if len(s.Problems) > 0 {
 		r.warn(summary, "Some messages stay in its queue: "+summed(s.Problems)+".")
 	}
-	return plan.show(ctx, s)
+	return s, nil
 }
 
 func readMailQueueMove(ctx context.Context, r *request[mailQueueMoveModel], state *mailQueueMoveModel) (bool, error) {
@@ -321,8 +332,8 @@ func moveAtDestroy(ctx context.Context, r *request[mailQueueMoveModel], state *m
 		r.warn(summary, fmt.Sprintf("Host %s is retired. What host %s has accepted and not delivered is not moved.", gone, state.From))
 		return nil
 	}
-	moved := *state
-	err := moveMailQueue(ctx, r, &moved, func() {})
+	// What is refused goes back into its queue when this is forgotten, which says so.
+	_, err := state.move(ctx, r, from, to, nil)
 	if errors.Is(err, mailqueue.ErrNoQueue) || errors.Is(err, mailqueue.ErrRuns) {
 		r.warn(summary, capitalised(err.Error())+".")
 		return nil
